@@ -1,0 +1,281 @@
+//! The body's side: the handle `Co`, the future it yields with, and delegation.
+
+use core::convert::Infallible;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::mem;
+use core::panic::Location;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
+
+use crate::resume::{Message, Resume, StepFuture, must_accept_a_value};
+use crate::slot::Slot;
+use crate::{CoroutineState, Interrupt};
+
+/// The handle through which a body yields: its only door to the outside.
+///
+/// A body receives `&mut Co`, and passes it on to the functions that it calls:
+///
+/// ```
+/// use antiphon_coroutine::{coroutine, Co, CoroutineState::*, Interrupt};
+/// use std::pin::pin;
+///
+/// // A sub-routine. Sends, throws and closes go straight to the innermost frame: delegation is a call.
+/// async fn ask_twice(co: &mut Co<'_, &'static str, u32>) -> Result<u32, Interrupt> {
+///     Ok(co.yield_("first?").await? + co.yield_("second?").await?)
+/// }
+///
+/// let mut sum = pin!(coroutine(async |co, start: u32| -> Result<u32, Interrupt> {
+///     Ok(start + ask_twice(co).await?)
+/// }));
+/// assert_eq!(sum.send(100), Yielded("first?"));
+/// assert_eq!(sum.send(20), Yielded("second?"));
+/// assert_eq!(sum.send(3), Complete(Ok(123)));
+/// ```
+///
+/// `Y` is what it yields, `S` what it is sent, `E` what may be thrown into it. The lifetime `'c` is a *brand*: it
+/// is different for every body, so a handle can't be swapped with another's, returned, or kept after its
+/// coroutine. Each of these is a compile error:
+///
+/// ```compile_fail,E0521
+/// use antiphon_coroutine::{coroutine, Co, Interrupt};
+/// use std::{mem, pin::pin};
+/// // Swapping the handles of two bodies: the inner one would speak through a slot that may be gone.
+/// let outer = pin!(coroutine(async |outer: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
+///     let mut inner = pin!(coroutine(async |inner: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
+///         mem::swap(inner, outer);
+///         Ok(())
+///     }));
+///     let _ = inner.send(0);
+///     Ok(())
+/// }));
+/// ```
+///
+/// ```compile_fail
+/// use antiphon_coroutine::{coroutine, Co};
+/// // Returning the handle.
+/// let escaped = coroutine(async |co: &mut Co<'_, u8, u8>, _: u8| co);
+/// ```
+///
+/// ```compile_fail,E0499
+/// use antiphon_coroutine::{coroutine, Co, Interrupt};
+/// // Two yields in flight at once.
+/// let two = coroutine(async |co: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
+///     let (first, second) = (co.yield_(1), co.yield_(2));
+///     first.await?;
+///     second.await?;
+///     Ok(())
+/// });
+/// ```
+pub struct Co<'c, Y, S = (), E = Infallible> {
+    /// **Slot outlives handle.** Points at the slot of the coroutine whose future this handle is a part of. That
+    /// coroutine is pinned since before the handle was made, and drops its future before its slot.
+    slot: NonNull<Slot<Y, S, E>>,
+    brand: Brand<'c>,
+}
+
+/// Makes a type invariant in `'c`.
+type Brand<'c> = PhantomData<fn(&'c ()) -> &'c ()>;
+
+// SAFETY: a handle moves values of `Y`, `S` and `E` through its slot, so these must be `Send`. The slot is not
+// synchronised, and need not be: the driver touches it only before and after a poll of the body, never during
+// one, and inside a poll the one `&mut Co` is the only way to it.
+unsafe impl<Y: Send, S: Send, E: Send> Send for Co<'_, Y, S, E> {}
+
+impl<'c, Y, S, E> Co<'c, Y, S, E> {
+    /// # Safety
+    ///
+    /// `slot` must be valid for as long as the handle exists, no other handle of it may exist, and all access to
+    /// it must come from the thread that polls the body, or happen while no poll is under way.
+    pub(crate) const unsafe fn new(slot: NonNull<Slot<Y, S, E>>, brand: Brand<'c>) -> Self {
+        Self { slot, brand }
+    }
+
+    /// Yields `value` to whoever resumed the coroutine, and waits for the answer.
+    ///
+    /// The future resolves to the next value sent, or to the [`Interrupt`] that was delivered instead. The line
+    /// of this call is what [`Coroutine::location`](crate::Coroutine::location) reports meanwhile.
+    ///
+    /// # Cancellation
+    /// **Did not happen**, if the future is dropped before anybody took the value: the value is retracted and
+    /// dropped. Dropped later, it drops the answer that was on its way, as a question that is not waited for any
+    /// more. A throw or a close on its way is not lost: the next `yield_` hears it at once, and its value is dropped.
+    ///
+    /// # Panics
+    /// The future panics if it is polled after it resolved.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{coroutine, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let mut echo = pin!(coroutine(async |co, mut heard: u32| -> Result<(), Interrupt> {
+    ///     loop {
+    ///         heard = co.yield_(heard).await?;
+    ///     }
+    /// }));
+    /// assert_eq!(echo.send(7).yielded(), Some(7));
+    /// assert_eq!(echo.send(8).yielded(), Some(8));
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn yield_(&mut self, value: Y) -> Yield<'_, 'c, Y, S, E> {
+        self.yield_at(value, Location::caller())
+    }
+
+    /// Hands the conversation over to another coroutine until that one ends: Python's `yield from`.
+    ///
+    /// `inner` is resumed with `first`. What it yields goes to whoever resumed this coroutine; what is sent, thrown
+    /// or closed goes to `inner`. The result is `inner`'s return value. An `inner` that answers a close with another
+    /// value makes this coroutine ignore its close too, with that value, and both stay suspended.
+    ///
+    /// Meanwhile [`Coroutine::location`](crate::Coroutine::location) reports the line where `inner` sleeps.
+    ///
+    /// For a helper that is not yet an object, call an `async fn` with the handle instead: it costs nothing.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, `inner` stays suspended where it was and can be resumed by whoever holds it.
+    ///
+    /// # Panics
+    /// If `inner` has finished, or is in the middle of a step: at the line of this call.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{generator, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let numbers = pin!(generator(async |co| -> Result<(), Interrupt> {
+    ///     let mut inner = pin!(generator(async |co| -> Result<&str, Interrupt> {
+    ///         co.yield_(1).await?;
+    ///         co.yield_(2).await?;
+    ///         Ok("inner is done")
+    ///     }));
+    ///     assert_eq!(co.delegate(inner.as_mut(), ()).await?, "inner is done");
+    ///     co.yield_(3).await
+    /// }));
+    /// assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3]);
+    /// ```
+    #[track_caller]
+    pub fn delegate<C>(&mut self, inner: Pin<&mut C>, first: S) -> impl Future<Output = C::Return>
+    where
+        C: Resume<Yield = Y, Sent = S, Error = E> + ?Sized,
+    {
+        must_accept_a_value(&*inner, "delegate");
+        self.delegate_at(inner, first, Location::caller())
+    }
+
+    async fn delegate_at<C>(
+        &mut self,
+        mut inner: Pin<&mut C>,
+        first: S,
+        here: &'static Location<'static>,
+    ) -> C::Return
+    where
+        C: Resume<Yield = Y, Sent = S, Error = E> + ?Sized,
+    {
+        let mut message = Message::Send(first);
+        loop {
+            let value = match StepFuture::new(inner.as_mut(), message).await {
+                CoroutineState::Yielded(value) => value,
+                CoroutineState::Complete(result) => return result,
+            };
+            let asleep_at = inner.snapshot().location.unwrap_or(here);
+            message = match self.yield_at(value, asleep_at).await {
+                Ok(value) => Message::Send(value),
+                Err(interrupt) => Message::Interrupt(interrupt),
+            };
+        }
+    }
+
+    #[inline]
+    fn yield_at(&mut self, value: Y, at: &'static Location<'static>) -> Yield<'_, 'c, Y, S, E> {
+        Yield {
+            co: self,
+            stage: Stage::Unasked(value),
+            at,
+        }
+    }
+
+    /// Takes the first value sent, which is the body's argument.
+    #[inline]
+    pub(crate) fn take_first(&mut self) -> Option<S> {
+        self.slot().take_first()
+    }
+
+    #[inline]
+    fn slot(&self) -> &Slot<Y, S, E> {
+        // SAFETY: slot outlives handle. It is made of cells and only ever shared.
+        unsafe { self.slot.as_ref() }
+    }
+}
+
+impl<Y, S, E> fmt::Debug for Co<'_, Y, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Co").finish_non_exhaustive()
+    }
+}
+
+/// A value on its way out of a body, and the wait for the answer; made by [`Co::yield_`].
+#[must_use = "a value is yielded when this is awaited"]
+pub struct Yield<'a, 'c, Y, S = (), E = Infallible> {
+    co: &'a mut Co<'c, Y, S, E>,
+    stage: Stage<Y>,
+    at: &'static Location<'static>,
+}
+
+enum Stage<Y> {
+    /// Not polled yet; the value is still here.
+    Unasked(Y),
+    /// The value was put into the slot.
+    Asked,
+    /// The answer was handed over.
+    Answered,
+}
+
+// The value is moved out by `poll`, and never pinned.
+impl<Y, S, E> Unpin for Yield<'_, '_, Y, S, E> {}
+
+impl<Y, S, E> Future for Yield<'_, '_, Y, S, E> {
+    type Output = Result<S, Interrupt<E>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match mem::replace(&mut this.stage, Stage::Asked) {
+            Stage::Unasked(value) => match this.co.slot().ask(value, this.at, cx.waker()) {
+                Ok(()) => Poll::Pending,
+                Err(interrupt) => {
+                    this.stage = Stage::Answered;
+                    Poll::Ready(Err(interrupt))
+                }
+            },
+            Stage::Asked => match this.co.slot().answer(cx.waker()) {
+                Some(answer) => {
+                    this.stage = Stage::Answered;
+                    Poll::Ready(answer)
+                }
+                None => Poll::Pending,
+            },
+            Stage::Answered => panic!("a `yield_` at {} was polled after it resolved", this.at),
+        }
+    }
+}
+
+impl<Y, S, E> Drop for Yield<'_, '_, Y, S, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Asked) {
+            self.co.slot().retract();
+        }
+    }
+}
+
+impl<Y, S, E> fmt::Debug for Yield<'_, '_, Y, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Yield")
+            .field("at", &format_args!("{}", self.at))
+            .finish_non_exhaustive()
+    }
+}

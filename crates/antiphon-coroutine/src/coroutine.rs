@@ -1,0 +1,601 @@
+//! The object: made by [`coroutine`] or [`generator`], pinned, then driven and looked at.
+
+use core::any::type_name;
+use core::cell::{Cell, UnsafeCell};
+use core::convert::Infallible;
+use core::fmt;
+use core::future::Future;
+use core::iter::FusedIterator;
+use core::marker::PhantomPinned;
+use core::panic::Location;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use crate::boot::{Boot, poll_boot};
+use crate::co::Co;
+use crate::resume::{self, Resume, Sealed, Snapshot, Step};
+use crate::slot::{Slot, Transfer};
+use crate::{CoroutineState, IgnoredClose, Interrupt, State};
+
+/// Makes a coroutine object of `body`, an async closure or an `async fn`. Nothing runs yet.
+///
+/// `body` is called with its handle and with the first value sent. It yields values of `Y`, is sent values of
+/// `S`, may have errors of `E` thrown into it, and returns `R`. Any `R` will do; one with
+/// `From<Interrupt<E>>` for its error lets `?` unwind on a throw or a close.
+///
+/// A closure states its return type, because `?` alone leaves it open: `-> Result<(), Interrupt>` for a
+/// coroutine that nobody throws into, `-> Result<(), Interrupt<MyError>>` for one that takes `MyError`. A named
+/// `async fn` needs nothing more than its signature.
+///
+/// The object is `Send` if `Y`, `S`, `E`, `R` and everything that the body holds are.
+///
+/// # Examples
+/// ```
+/// use antiphon_coroutine::{coroutine, CoroutineState::Yielded, Interrupt};
+/// use std::pin::pin;
+///
+/// let mut average = pin!(coroutine(async |co, mut x: f64| -> Result<(), Interrupt> {
+///     let (mut sum, mut n) = (0.0, 0.0);
+///     loop {
+///         sum += x;
+///         n += 1.0;
+///         x = co.yield_(sum / n).await?;
+///     }
+/// }));
+/// assert_eq!(average.send(10.0), Yielded(10.0));
+/// assert_eq!(average.send(20.0), Yielded(15.0));
+/// ```
+#[track_caller]
+#[inline]
+pub fn coroutine<B, Y, S, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, S, E>
+where
+    B: for<'c> AsyncFnOnce(&mut Co<'c, Y, S, E>, S) -> R,
+{
+    let name = type_name::<B>();
+    // SAFETY: `Boot` asks to be polled first by `poll_boot`, with a slot that outlives it: `start` does so before
+    // any other poll, and field order drops the future before the slot.
+    let boot = unsafe { Boot::new() };
+    let future = async move {
+        let mut co = boot.await;
+        match co.take_first() {
+            Some(first) => body(&mut co, first).await,
+            None => unreachable!("a coroutine is started by a value"),
+        }
+    };
+    Coroutine::new(future, name, Location::caller())
+}
+
+/// Makes a generator of `body`: a coroutine that is sent nothing (`S = ()`), and so is an [`Iterator`].
+///
+/// Iteration ends when the body returns; [`take_return`](Coroutine::take_return) then has what it returned.
+///
+/// # Examples
+/// ```
+/// use antiphon_coroutine::{generator, Interrupt};
+/// use std::pin::pin;
+///
+/// let countdown = pin!(generator(async |co| -> Result<(), Interrupt> {
+///     for n in (1..=3).rev() {
+///         co.yield_(n).await?;
+///     }
+///     Ok(())
+/// }));
+/// assert_eq!(countdown.collect::<Vec<_>>(), [3, 2, 1]);
+/// ```
+#[track_caller]
+#[inline]
+pub fn generator<B, Y, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, (), E>
+where
+    B: for<'c> AsyncFnOnce(&mut Co<'c, Y, (), E>) -> R,
+{
+    let name = type_name::<B>();
+    // SAFETY: as in `coroutine`.
+    let boot = unsafe { Boot::new() };
+    let future = async move {
+        let mut co = boot.await;
+        co.take_first();
+        body(&mut co).await
+    };
+    Coroutine::new(future, name, Location::caller())
+}
+
+/// A coroutine: an object you can hold. Send to it, throw into it, close it, and ask where it sleeps.
+///
+/// Made by [`coroutine`] or [`generator`] and pinned, with [`pin!`](core::pin::pin) on the stack or as a
+/// [`BoxCoroutine`](crate::BoxCoroutine) on the heap. `F` is the body, which has no name; `Y` is what it yields, `S` what it is sent, and
+/// `E` what may be thrown into it; it returns `F::Output`.
+///
+/// # States
+/// ```text
+///             (1) send                       (3) body returns
+///   Created ───────────▶ [the body runs] ─────────────────────▶ Closed
+///      │                   │     ▲   │                             ▲
+///      │          (2) yield│     │   │(4) body panics              │
+///      │                   ▼     │   └──────────────▶ Panicked     │
+///      │               Suspended ┘ send, throw, close              │
+///      └───────────────────────────────────────────────────────────┘
+///                      (5) throw, close: the body never runs
+/// ```
+/// A coroutine whose body also awaits other futures is [`State::Awaiting`] when a step is interrupted there.
+///
+/// # Dropping
+/// Dropping a suspended coroutine drops the frames of its body: destructors run, innermost first, and no line
+/// after the `yield_`. Call [`close`](Self::close) to let the body know and finish. A coroutine that was never
+/// started drops its closure, and the compiler warns if it was not even kept.
+///
+/// # Resuming while it runs
+/// Python raises "coroutine already executing"; here it does not compile, because the body would need the same
+/// `&mut` that its caller is using:
+///
+/// ```compile_fail,E0425
+/// use antiphon_coroutine::{coroutine, Interrupt};
+/// use std::pin::pin;
+/// let mut own = pin!(coroutine(async |co, _: u8| -> Result<(), Interrupt> {
+///     let _ = own.send(1);
+///     co.yield_(0u8).await?;
+///     Ok(())
+/// }));
+/// ```
+#[must_use = "a coroutine does nothing until it is pinned and resumed"]
+pub struct Coroutine<F: Future, Y, S = (), E = Infallible> {
+    /// The body, while it may still run. Dropped before `slot`, which the frames in it point to.
+    stage: UnsafeCell<Stage<F>>,
+    slot: Slot<Y, S, E>,
+    /// `Panicked` while the body runs, so that a panic leaves it so; nobody can look meanwhile.
+    state: Cell<State>,
+    name: &'static str,
+    origin: &'static Location<'static>,
+    /// The body points to `slot` and to itself.
+    _pinned: PhantomPinned,
+}
+
+enum Stage<F: Future> {
+    /// Present from creation until the body returns, panics or is closed unstarted.
+    Body(F),
+    /// The return value of an iterated generator, until somebody asks for it.
+    Returned(F::Output),
+    Empty,
+}
+
+impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
+    /// `future` must be one of the wrappers above, whose first await is a `Boot`.
+    #[inline]
+    const fn new(future: F, name: &'static str, origin: &'static Location<'static>) -> Self {
+        Self {
+            stage: UnsafeCell::new(Stage::Body(future)),
+            slot: Slot::new(),
+            state: Cell::new(State::Created),
+            name,
+            origin,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Gives the coroutine a name for messages, in place of the path of its body.
+    pub fn with_name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Resumes the body with `value` until it yields or returns.
+    ///
+    /// The first value sent is the body's argument, so there is no "can't send a value to a just-started
+    /// coroutine" here. Later ones are what the sleeping `yield_` resolves to.
+    ///
+    /// # Panics
+    /// - If the coroutine has finished or panicked.
+    /// - If the body awaits anything but a `yield_`. The coroutine is then [`State::Awaiting`] and can be driven on
+    ///   by a task with [`finish_step`](Self::finish_step).
+    /// - With whatever the body panics.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{coroutine, CoroutineState::*, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let mut greet = pin!(coroutine(async |co, name: &str| -> Result<usize, Interrupt> {
+    ///     let next = co.yield_(format!("hello, {name}")).await?;
+    ///     Ok(next.len())
+    /// }));
+    /// assert_eq!(greet.send("Ada"), Yielded("hello, Ada".to_string()));
+    /// assert_eq!(greet.send("Grace"), Complete(Ok(5)));
+    /// assert!(greet.is_finished());
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn send(self: &mut Pin<&mut Self>, value: S) -> CoroutineState<Y, F::Output> {
+        resume::send(self.as_mut(), value)
+    }
+
+    /// Resumes the body with an error: the sleeping `yield_` resolves to [`Interrupt::Thrown`].
+    ///
+    /// The body may handle it and yield again, or return. Thrown into a coroutine that has not started, the
+    /// error comes straight back as `Err`, the body never runs, and the coroutine is closed.
+    ///
+    /// # Errors
+    /// `error` itself, if the coroutine had not started.
+    ///
+    /// # Panics
+    /// As [`send`](Self::send) does.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{coroutine, CoroutineState::*, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let mut patient = pin!(coroutine(async |co, _: ()| -> Result<(), Interrupt<&str>> {
+    ///     while let Err(Interrupt::Thrown(error)) = co.yield_("ready").await {
+    ///         assert_eq!(error, "bad line");
+    ///     }
+    ///     Ok(())
+    /// }));
+    /// assert_eq!(patient.send(()), Yielded("ready"));
+    /// assert_eq!(patient.throw("bad line"), Ok(Yielded("ready")));
+    /// assert_eq!(patient.send(()), Complete(Ok(())));
+    /// ```
+    #[track_caller]
+    pub fn throw(self: &mut Pin<&mut Self>, error: E) -> Result<CoroutineState<Y, F::Output>, E> {
+        resume::throw(self.as_mut(), error)
+    }
+
+    /// Tells the body to clean up and return: the sleeping `yield_` resolves to [`Interrupt::Closed`].
+    ///
+    /// Returns what the body returned, or `None` if there was nothing to tell: the coroutine had not started (its
+    /// body never runs), or was finished already. Closing twice is harmless.
+    ///
+    /// # Errors
+    /// [`IgnoredClose`] with the value, if the body yields instead of returning. It is still suspended then.
+    ///
+    /// # Panics
+    /// - If the body awaits anything but a `yield_` on its way out; [`aclose`](Self::aclose) can wait for that. The close is
+    ///   not lost: the next `yield_` of the body hears it.
+    /// - With whatever the body panics.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{coroutine, Co};
+    /// use std::pin::pin;
+    ///
+    /// let mut log = pin!(coroutine(async |co: &mut Co<'_, usize, &'static str>, first| {
+    ///     let mut lines = vec![first];
+    ///     while let Ok(line) = co.yield_(lines.len()).await {
+    ///         lines.push(line);
+    ///     }
+    ///     lines.join("; ") + "; closed"
+    /// }));
+    /// let _ = log.send("one");
+    /// let _ = log.send("two");
+    /// assert_eq!(log.close(), Ok(Some("one; two; closed".to_string())));
+    /// assert_eq!(log.close(), Ok(None));
+    /// ```
+    #[track_caller]
+    pub fn close(self: &mut Pin<&mut Self>) -> Result<Option<F::Output>, IgnoredClose<Y>> {
+        resume::close(self.as_mut())
+    }
+
+    /// [`send`](Self::send) for a body that also awaits other futures: waits until it yields or returns.
+    ///
+    /// # Cancellation
+    /// **Partial.** Dropped before its first poll, it delivers nothing. Dropped later, it leaves the body in the
+    /// middle of the step ([`State::Awaiting`]) with the value delivered; await [`finish_step`](Self::finish_step)
+    /// for the answer.
+    ///
+    /// # Panics
+    /// If the coroutine has finished, panicked, or is in the middle of a step.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{coroutine, CoroutineState::*, Interrupt};
+    /// use std::{future::ready, pin::pin};
+    /// # use std::{future::Future, task::{Context, Poll, Waker}};
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) { Poll::Ready(v) => v, Poll::Pending => panic!() }
+    /// # }
+    /// block_on(async {
+    ///     let mut doubler = pin!(coroutine(async |co, mut x: u32| -> Result<(), Interrupt> {
+    ///         loop {
+    ///             let doubled = ready(x * 2).await; // any future
+    ///             x = co.yield_(doubled).await?;
+    ///         }
+    ///     }));
+    ///     assert_eq!(doubler.asend(4).await, Yielded(8));
+    ///     assert_eq!(doubler.asend(5).await, Yielded(10));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn asend(
+        self: &mut Pin<&mut Self>,
+        value: S,
+    ) -> impl Future<Output = CoroutineState<Y, F::Output>> {
+        resume::asend(self.as_mut(), value)
+    }
+
+    /// [`throw`](Self::throw) for a body that also awaits other futures.
+    ///
+    /// In the middle of a step, the next `yield_` of the body hears the error; a second throw before that replaces
+    /// the first.
+    ///
+    /// # Errors
+    /// `error` itself, if the coroutine had not started.
+    ///
+    /// # Cancellation
+    /// **Partial**, as [`asend`](Self::asend).
+    ///
+    /// # Panics
+    /// If the coroutine has finished or panicked.
+    #[track_caller]
+    pub fn athrow(
+        self: &mut Pin<&mut Self>,
+        error: E,
+    ) -> impl Future<Output = Result<CoroutineState<Y, F::Output>, E>> {
+        resume::athrow(self.as_mut(), error)
+    }
+
+    /// [`close`](Self::close) for a body that also awaits other futures: its clean-up may await.
+    ///
+    /// # Errors
+    /// [`IgnoredClose`] with the value, if the body yields instead of returning.
+    ///
+    /// # Cancellation
+    /// **Partial.** Dropped early, the body stays in its clean-up; call `aclose` again to wait for the rest of it.
+    pub fn aclose(
+        self: &mut Pin<&mut Self>,
+    ) -> impl Future<Output = Result<Option<F::Output>, IgnoredClose<Y>>> {
+        resume::aclose(self.as_mut())
+    }
+
+    /// Waits for the end of a step whose future was dropped ([`State::Awaiting`]).
+    ///
+    /// # Cancellation
+    /// **Did not happen.** Call it again.
+    ///
+    /// # Panics
+    /// If no step is under way.
+    #[track_caller]
+    pub fn finish_step(
+        self: &mut Pin<&mut Self>,
+    ) -> impl Future<Output = CoroutineState<Y, F::Output>> {
+        resume::finish_step(self.as_mut())
+    }
+
+    /// Takes the return value of a generator that was iterated to its end, as an [`Iterator`] or a `Stream`.
+    ///
+    /// `None` before the end, the second time, and after [`send`](Self::send) or [`close`](Self::close), which
+    /// hand the value over themselves.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{generator, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let mut numbers = pin!(generator(async |co| -> Result<&str, Interrupt> {
+    ///     co.yield_(1).await?;
+    ///     Ok("the end")
+    /// }));
+    /// assert_eq!(numbers.by_ref().sum::<i32>(), 1);
+    /// assert_eq!(numbers.take_return(), Some(Ok("the end")));
+    /// ```
+    pub fn take_return(self: &mut Pin<&mut Self>) -> Option<F::Output> {
+        Resume::take_return(self.as_mut())
+    }
+
+    /// Returns what the coroutine is doing.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Returns `true` if the coroutine can't be resumed any more: it returned, was closed, or panicked.
+    #[inline]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state.get(), State::Closed | State::Panicked)
+    }
+
+    /// Returns the line of the `yield_` at which the coroutine sleeps, in the innermost function.
+    ///
+    /// `None` unless it is [`State::Suspended`].
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon_coroutine::{generator, Interrupt};
+    /// use std::pin::pin;
+    ///
+    /// let mut lines = pin!(generator(async |co| -> Result<(), Interrupt> { co.yield_(line!()).await }));
+    /// assert_eq!(lines.location(), None);
+    /// let line = lines.next().unwrap();
+    /// assert_eq!(lines.location().unwrap().line(), line);
+    /// ```
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        match self.state.get() {
+            State::Suspended => self.slot.location(),
+            State::Created | State::Awaiting | State::Closed | State::Panicked => None,
+        }
+    }
+
+    /// Returns the line where the coroutine was made.
+    #[inline]
+    pub fn origin(&self) -> &'static Location<'static> {
+        self.origin
+    }
+
+    /// Returns the coroutine's name: the one it was given, or the path of its body as the compiler writes it.
+    #[inline]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns all that the coroutine says of itself.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state(),
+            name: self.name,
+            origin: self.origin,
+            location: self.location(),
+        }
+    }
+
+    /// Runs the body for one step. The message is in the slot.
+    #[inline]
+    fn run(&self, waker: &Waker) -> Step<Y, F::Output> {
+        self.state.set(State::Panicked);
+        // SAFETY: the callers hold the only `Pin<&mut Self>` for the length of this call, nothing else borrows
+        // the cell, and the body can't reach the object that it is a part of.
+        let stage = unsafe { &mut *self.stage.get() };
+        let Stage::Body(body) = stage else {
+            unreachable!("a coroutine that can run has a body")
+        };
+        // SAFETY: the coroutine is pinned, and with it the body, which is never moved out of its stage: it is
+        // dropped there.
+        let body = unsafe { Pin::new_unchecked(body) };
+        match body.poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => {
+                if let Some(value) = self.slot.take_out() {
+                    self.state.set(State::Suspended);
+                    Step::Yielded(value)
+                } else {
+                    self.state.set(State::Awaiting);
+                    Step::Awaiting
+                }
+            }
+            Poll::Ready(value) => {
+                self.state.set(State::Closed);
+                *stage = Stage::Empty;
+                self.slot.clear();
+                Step::Complete(value)
+            }
+        }
+    }
+
+    /// Tells the body where its slot is, before its first step.
+    #[cold]
+    fn boot(&self) {
+        // SAFETY: as in `run`.
+        let stage = unsafe { &mut *self.stage.get() };
+        let Stage::Body(body) = stage else {
+            unreachable!("a coroutine that was not started has a body")
+        };
+        // SAFETY: as in `run`.
+        let body = unsafe { Pin::new_unchecked(body) };
+        poll_boot(body, &self.slot);
+    }
+
+    /// Drops what is left of the body, and keeps `stage` in its place.
+    fn replace_stage(self: Pin<&mut Self>, stage: Stage<F>) {
+        // SAFETY: `self` is the only reference, and the body is dropped in place, not moved.
+        unsafe { *self.stage.get() = stage };
+    }
+}
+
+impl<F: Future, Y, S, E> Sealed for Coroutine<F, Y, S, E> {}
+
+impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {
+    type Yield = Y;
+    type Sent = S;
+    type Return = F::Output;
+    type Error = E;
+
+    #[inline]
+    fn step_send(self: Pin<&mut Self>, value: S, waker: &Waker) -> Step<Y, F::Output> {
+        match self.state.get() {
+            State::Suspended => {}
+            State::Created => self.boot(),
+            State::Awaiting | State::Closed | State::Panicked => return Step::Refused,
+        }
+        self.slot.open(Transfer::In(value), waker);
+        self.run(waker)
+    }
+
+    fn step_interrupt(
+        self: Pin<&mut Self>,
+        interrupt: Interrupt<E>,
+        waker: &Waker,
+    ) -> Step<Y, F::Output> {
+        if !matches!(self.state.get(), State::Suspended | State::Awaiting) {
+            return Step::Refused;
+        }
+        self.slot.open(Transfer::Interrupt(interrupt), waker);
+        self.run(waker)
+    }
+
+    #[inline]
+    fn step_on(self: Pin<&mut Self>, waker: &Waker) -> Step<Y, F::Output> {
+        if self.state.get() != State::Awaiting {
+            return Step::Refused;
+        }
+        self.slot.open_without_message(waker);
+        self.run(waker)
+    }
+
+    fn close_unstarted(self: Pin<&mut Self>) {
+        debug_assert_eq!(self.state.get(), State::Created);
+        self.state.set(State::Closed);
+        self.replace_stage(Stage::Empty);
+    }
+
+    fn keep_return(self: Pin<&mut Self>, value: F::Output) {
+        debug_assert_eq!(self.state.get(), State::Closed);
+        self.replace_stage(Stage::Returned(value));
+    }
+
+    fn take_return(self: Pin<&mut Self>) -> Option<F::Output> {
+        // SAFETY: `self` is the only reference, and only a return value, which is not pinned, is moved out.
+        let stage = unsafe { &mut *self.stage.get() };
+        match stage {
+            Stage::Returned(_) => match core::mem::replace(stage, Stage::Empty) {
+                Stage::Returned(value) => Some(value),
+                Stage::Body(_) | Stage::Empty => unreachable!("it was a return value a line ago"),
+            },
+            Stage::Body(_) | Stage::Empty => None,
+        }
+    }
+
+    fn state(&self) -> State {
+        self.state.get()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
+    }
+}
+
+/// Iterates over the values yielded. The end is `None`, again and again; the return value is kept for
+/// [`Coroutine::take_return`].
+///
+/// # Panics
+/// `next` panics if the body awaits anything but a `yield_`.
+impl<F: Future, Y, E> Iterator for Pin<&mut Coroutine<F, Y, (), E>> {
+    type Item = Y;
+
+    #[inline]
+    fn next(&mut self) -> Option<Y> {
+        resume::next(self.as_mut())
+    }
+}
+
+impl<F: Future, Y, E> FusedIterator for Pin<&mut Coroutine<F, Y, (), E>> {}
+
+/// Streams the values yielded by a generator whose body may also await other futures.
+///
+/// # Cancellation
+/// **Did not happen.** A `next()` that is dropped leaves the body where it is; the next one goes on from there.
+#[cfg(feature = "stream")]
+impl<F: Future, Y, E> futures_core::Stream for Coroutine<F, Y, (), E> {
+    type Item = Y;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Y>> {
+        resume::poll_next(self, cx)
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<F: Future, Y, E> futures_core::FusedStream for Coroutine<F, Y, (), E> {
+    fn is_terminated(&self) -> bool {
+        self.is_finished()
+    }
+}
+
+impl<F: Future, Y, S, E> fmt::Debug for Coroutine<F, Y, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.snapshot().fmt_as("Coroutine", f)
+    }
+}
