@@ -10,6 +10,8 @@ use core::pin::Pin;
 
 use crate::coroutine::Coroutine;
 use crate::resume::{self, Resume, Snapshot};
+#[cfg(feature = "stream")]
+use crate::stream::GeneratorStream;
 use crate::{CoroutineState, IgnoredClose, State};
 
 /// A coroutine on the heap, of any body: what lists, maps and struct fields hold.
@@ -175,7 +177,7 @@ impl<C: Resume + ?Sized> Boxed<C> {
 
     /// Returns `true` if the coroutine can't be resumed any more: see [`Coroutine::is_finished`].
     pub fn is_finished(&self) -> bool {
-        matches!(self.0.state(), State::Closed | State::Panicked)
+        resume::is_over(self.0.state())
     }
 
     /// Returns the line of the `yield_` at which it sleeps: see [`Coroutine::location`].
@@ -199,6 +201,21 @@ impl<C: Resume + ?Sized> Boxed<C> {
     }
 }
 
+#[cfg(feature = "stream")]
+impl<C: Resume<Sent = ()> + ?Sized> Boxed<C> {
+    /// Returns a view of this generator as a `Stream`: see [`Coroutine::stream`].
+    pub fn stream(&mut self) -> GeneratorStream<&mut C> {
+        GeneratorStream {
+            generator: self.as_mut(),
+        }
+    }
+
+    /// Makes this generator a `Stream`.
+    pub fn into_stream(self) -> GeneratorStream<Box<C>> {
+        GeneratorStream { generator: self.0 }
+    }
+}
+
 /// Iterates over the values yielded, as a pinned generator does.
 ///
 /// # Panics
@@ -206,6 +223,7 @@ impl<C: Resume + ?Sized> Boxed<C> {
 impl<C: Resume<Sent = ()> + ?Sized> Iterator for Boxed<C> {
     type Item = C::Yield;
 
+    #[track_caller]
     #[inline]
     fn next(&mut self) -> Option<C::Yield> {
         resume::next(self.as_mut())
@@ -213,29 +231,6 @@ impl<C: Resume<Sent = ()> + ?Sized> Iterator for Boxed<C> {
 }
 
 impl<C: Resume<Sent = ()> + ?Sized> FusedIterator for Boxed<C> {}
-
-/// Streams the values yielded, as a pinned generator does.
-///
-/// # Cancellation
-/// **Did not happen.** A `next()` that is dropped leaves the body where it is; the next one goes on from there.
-#[cfg(feature = "stream")]
-impl<C: Resume<Sent = ()> + ?Sized> futures_core::Stream for Boxed<C> {
-    type Item = C::Yield;
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut core::task::Context<'_>,
-    ) -> core::task::Poll<Option<C::Yield>> {
-        resume::poll_next(self.get_mut().as_mut(), cx)
-    }
-}
-
-#[cfg(feature = "stream")]
-impl<C: Resume<Sent = ()> + ?Sized> futures_core::FusedStream for Boxed<C> {
-    fn is_terminated(&self) -> bool {
-        self.is_finished()
-    }
-}
 
 impl<C: Resume + ?Sized> fmt::Debug for Boxed<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -37,35 +37,18 @@ use crate::{CoroutineState, Interrupt};
 ///
 /// `Y` is what it yields, `S` what it is sent, `E` what may be thrown into it. The lifetime `'c` is a *brand*: it
 /// is different for every body, so a handle can't be swapped with another's, returned, or kept after its
-/// coroutine. Each of these is a compile error:
-///
-/// ```compile_fail,E0521
-/// use antiphon_coroutine::{coroutine, Co, Interrupt};
-/// use std::{mem, pin::pin};
-/// // Swapping the handles of two bodies: the inner one would speak through a slot that may be gone.
-/// let outer = pin!(coroutine(async |outer: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
-///     let mut inner = pin!(coroutine(async |inner: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
-///         mem::swap(inner, outer);
-///         Ok(())
-///     }));
-///     let _ = inner.send(0);
-///     Ok(())
-/// }));
-/// ```
+/// coroutine, and `yield_` borrows it, so two yields can't be in flight at once. None of these compile:
 ///
 /// ```compile_fail
-/// use antiphon_coroutine::{coroutine, Co};
-/// // Returning the handle.
-/// let escaped = coroutine(async |co: &mut Co<'_, u8, u8>, _: u8| co);
-/// ```
-///
-/// ```compile_fail,E0499
 /// use antiphon_coroutine::{coroutine, Co, Interrupt};
-/// // Two yields in flight at once.
-/// let two = coroutine(async |co: &mut Co<'_, u8, u8>, _: u8| -> Result<(), Interrupt> {
-///     let (first, second) = (co.yield_(1), co.yield_(2));
-///     first.await?;
-///     second.await?;
+/// use std::{mem, pin::pin};
+///
+/// let outer = coroutine(async |outer: &mut Co<'_, u8, u8>, _| -> Result<(), Interrupt> {
+///     let mut inner = pin!(coroutine(async |inner: &mut Co<'_, u8, u8>, _| -> Result<(), Interrupt> {
+///         mem::swap(inner, outer); // the outer body would speak through a slot that may be gone
+///         Ok(())
+///     }));
+///     inner.send(0);
 ///     Ok(())
 /// });
 /// ```
@@ -136,7 +119,8 @@ impl<'c, Y, S, E> Co<'c, Y, S, E> {
     /// For a helper that is not yet an object, call an `async fn` with the handle instead: it costs nothing.
     ///
     /// # Cancellation
-    /// If the future is dropped, `inner` stays suspended where it was and can be resumed by whoever holds it.
+    /// If the future is dropped, `inner` stays where it is, suspended or in the middle of a step, and can be driven on by
+    /// whoever holds it.
     ///
     /// # Panics
     /// If `inner` has finished, or is in the middle of a step: at the line of this call.

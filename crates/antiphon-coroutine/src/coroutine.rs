@@ -13,7 +13,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::boot::{Boot, poll_boot};
 use crate::co::Co;
-use crate::resume::{self, Resume, Sealed, Snapshot, Step};
+use crate::resume::{self, Resume, Snapshot, Step, Steps};
 use crate::slot::{Slot, Transfer};
 use crate::{CoroutineState, IgnoredClose, Interrupt, State};
 
@@ -124,18 +124,8 @@ where
 /// started drops its closure, and the compiler warns if it was not even kept.
 ///
 /// # Resuming while it runs
-/// Python raises "coroutine already executing"; here it does not compile, because the body would need the same
-/// `&mut` that its caller is using:
-///
-/// ```compile_fail,E0425
-/// use antiphon_coroutine::{coroutine, Interrupt};
-/// use std::pin::pin;
-/// let mut own = pin!(coroutine(async |co, _: u8| -> Result<(), Interrupt> {
-///     let _ = own.send(1);
-///     co.yield_(0u8).await?;
-///     Ok(())
-/// }));
-/// ```
+/// Python raises "coroutine already executing". Here it can't be written: the body would need the same `&mut`
+/// that its caller is using.
 #[must_use = "a coroutine does nothing until it is pinned and resumed"]
 pub struct Coroutine<F: Future, Y, S = (), E = Infallible> {
     /// The body, while it may still run. Dropped before `slot`, which the frames in it point to.
@@ -143,6 +133,8 @@ pub struct Coroutine<F: Future, Y, S = (), E = Infallible> {
     slot: Slot<Y, S, E>,
     /// `Panicked` while the body runs, so that a panic leaves it so; nobody can look meanwhile.
     state: Cell<State>,
+    /// Whether the step under way was told to close. Set only in the state `Awaiting`.
+    is_closing: Cell<bool>,
     name: &'static str,
     origin: &'static Location<'static>,
     /// The body points to `slot` and to itself.
@@ -165,6 +157,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
             stage: UnsafeCell::new(Stage::Body(future)),
             slot: Slot::new(),
             state: Cell::new(State::Created),
+            is_closing: Cell::new(false),
             name,
             origin,
             _pinned: PhantomPinned,
@@ -183,7 +176,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// coroutine" here. Later ones are what the sleeping `yield_` resolves to.
     ///
     /// # Panics
-    /// - If the coroutine has finished or panicked.
+    /// - If the coroutine has finished or panicked, or is in the middle of a step ([`State::Awaiting`]).
     /// - If the body awaits anything but a `yield_`. The coroutine is then [`State::Awaiting`] and can be driven on
     ///   by a task with [`finish_step`](Self::finish_step).
     /// - With whatever the body panics.
@@ -241,7 +234,8 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// Tells the body to clean up and return: the sleeping `yield_` resolves to [`Interrupt::Closed`].
     ///
     /// Returns what the body returned, or `None` if there was nothing to tell: the coroutine had not started (its
-    /// body never runs), or was finished already. Closing twice is harmless.
+    /// body never runs), or was finished already. Closing twice is harmless. In the middle of a step it does what
+    /// [`aclose`](Self::aclose) does then.
     ///
     /// # Errors
     /// [`IgnoredClose`] with the value, if the body yields instead of returning. It is still suspended then.
@@ -312,9 +306,6 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
 
     /// [`throw`](Self::throw) for a body that also awaits other futures.
     ///
-    /// In the middle of a step, the next `yield_` of the body hears the error; a second throw before that replaces
-    /// the first.
-    ///
     /// # Errors
     /// `error` itself, if the coroutine had not started.
     ///
@@ -322,7 +313,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// **Partial**, as [`asend`](Self::asend).
     ///
     /// # Panics
-    /// If the coroutine has finished or panicked.
+    /// If the coroutine has finished, panicked, or is in the middle of a step.
     #[track_caller]
     pub fn athrow(
         self: &mut Pin<&mut Self>,
@@ -333,11 +324,15 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
 
     /// [`close`](Self::close) for a body that also awaits other futures: its clean-up may await.
     ///
+    /// In the middle of a step, the next `yield_` of the body hears it, in place of an answer or a thrown error that is
+    /// on its way and was not heard yet.
+    ///
     /// # Errors
     /// [`IgnoredClose`] with the value, if the body yields instead of returning.
     ///
     /// # Cancellation
-    /// **Partial.** Dropped early, the body stays in its clean-up; call `aclose` again to wait for the rest of it.
+    /// **Partial.** Dropped early, it leaves the body in its clean-up. Call `aclose` again to wait for the rest of it: the
+    /// body is not told twice.
     pub fn aclose(
         self: &mut Pin<&mut Self>,
     ) -> impl Future<Output = Result<Option<F::Output>, IgnoredClose<Y>>> {
@@ -358,7 +353,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
         resume::finish_step(self.as_mut())
     }
 
-    /// Takes the return value of a generator that was iterated to its end, as an [`Iterator`] or a `Stream`.
+    /// Takes the return value of a generator that was iterated to its end, as an [`Iterator`] or as a stream.
     ///
     /// `None` before the end, the second time, and after [`send`](Self::send) or [`close`](Self::close), which
     /// hand the value over themselves.
@@ -376,7 +371,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// assert_eq!(numbers.take_return(), Some(Ok("the end")));
     /// ```
     pub fn take_return(self: &mut Pin<&mut Self>) -> Option<F::Output> {
-        Resume::take_return(self.as_mut())
+        Steps::take_return(self.as_mut())
     }
 
     /// Returns what the coroutine is doing.
@@ -388,7 +383,7 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// Returns `true` if the coroutine can't be resumed any more: it returned, was closed, or panicked.
     #[inline]
     pub fn is_finished(&self) -> bool {
-        matches!(self.state.get(), State::Closed | State::Panicked)
+        resume::is_over(self.state.get())
     }
 
     /// Returns the line of the `yield_` at which the coroutine sleeps, in the innermost function.
@@ -466,6 +461,15 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
         }
     }
 
+    /// Runs a step that may be a close, and forgets the close when the step ends.
+    fn run_interrupted(&self, waker: &Waker) -> Step<Y, F::Output> {
+        let step = self.run(waker);
+        if !matches!(step, Step::Awaiting) {
+            self.is_closing.set(false);
+        }
+        step
+    }
+
     /// Tells the body where its slot is, before its first step.
     #[cold]
     fn boot(&self) {
@@ -486,9 +490,9 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     }
 }
 
-impl<F: Future, Y, S, E> Sealed for Coroutine<F, Y, S, E> {}
+impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {}
 
-impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {
+impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
     type Yield = Y;
     type Sent = S;
     type Return = F::Output;
@@ -510,11 +514,16 @@ impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {
         interrupt: Interrupt<E>,
         waker: &Waker,
     ) -> Step<Y, F::Output> {
-        if !matches!(self.state.get(), State::Suspended | State::Awaiting) {
-            return Step::Refused;
+        let is_close = interrupt.is_closed();
+        match self.state.get() {
+            // The body heard this close, or will: it is waited for, not sent again.
+            State::Awaiting if is_close && self.is_closing.get() => return self.step_on(waker),
+            State::Suspended | State::Awaiting => {}
+            State::Created | State::Closed | State::Panicked => return Step::Refused,
         }
         self.slot.open(Transfer::Interrupt(interrupt), waker);
-        self.run(waker)
+        self.is_closing.set(is_close);
+        self.run_interrupted(waker)
     }
 
     #[inline]
@@ -523,18 +532,20 @@ impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {
             return Step::Refused;
         }
         self.slot.open_without_message(waker);
-        self.run(waker)
+        self.run_interrupted(waker)
     }
 
     fn close_unstarted(self: Pin<&mut Self>) {
-        debug_assert_eq!(self.state.get(), State::Created);
-        self.state.set(State::Closed);
-        self.replace_stage(Stage::Empty);
+        if self.state.get() == State::Created {
+            self.state.set(State::Closed);
+            self.replace_stage(Stage::Empty);
+        }
     }
 
     fn keep_return(self: Pin<&mut Self>, value: F::Output) {
-        debug_assert_eq!(self.state.get(), State::Closed);
-        self.replace_stage(Stage::Returned(value));
+        if self.state.get() == State::Closed {
+            self.replace_stage(Stage::Returned(value));
+        }
     }
 
     fn take_return(self: Pin<&mut Self>) -> Option<F::Output> {
@@ -566,6 +577,7 @@ impl<F: Future, Y, S, E> Resume for Coroutine<F, Y, S, E> {
 impl<F: Future, Y, E> Iterator for Pin<&mut Coroutine<F, Y, (), E>> {
     type Item = Y;
 
+    #[track_caller]
     #[inline]
     fn next(&mut self) -> Option<Y> {
         resume::next(self.as_mut())
@@ -573,26 +585,6 @@ impl<F: Future, Y, E> Iterator for Pin<&mut Coroutine<F, Y, (), E>> {
 }
 
 impl<F: Future, Y, E> FusedIterator for Pin<&mut Coroutine<F, Y, (), E>> {}
-
-/// Streams the values yielded by a generator whose body may also await other futures.
-///
-/// # Cancellation
-/// **Did not happen.** A `next()` that is dropped leaves the body where it is; the next one goes on from there.
-#[cfg(feature = "stream")]
-impl<F: Future, Y, E> futures_core::Stream for Coroutine<F, Y, (), E> {
-    type Item = Y;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Y>> {
-        resume::poll_next(self, cx)
-    }
-}
-
-#[cfg(feature = "stream")]
-impl<F: Future, Y, E> futures_core::FusedStream for Coroutine<F, Y, (), E> {
-    fn is_terminated(&self) -> bool {
-        self.is_finished()
-    }
-}
 
 impl<F: Future, Y, S, E> fmt::Debug for Coroutine<F, Y, S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

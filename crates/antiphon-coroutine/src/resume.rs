@@ -14,27 +14,54 @@ use crate::{CoroutineState, IgnoredClose, Interrupt, State};
 /// A coroutine in any of its forms, pinned: what [`Co::delegate`](crate::Co::delegate) and generic code accept.
 ///
 /// It is implemented by [`Coroutine`](crate::Coroutine), and by the trait objects inside the boxed forms. It is
-/// sealed; use the methods of those types.
-pub trait Resume: Sealed {
-    /// What the body yields.
+/// sealed and has no methods to call; use those of these types. As a bound it names four types:
+///
+/// - `Yield`, what the body yields;
+/// - `Sent`, what it is sent;
+/// - `Return`, what it returns;
+/// - `Error`, what may be thrown into it.
+///
+/// # Examples
+/// ```
+/// use antiphon_coroutine::{generator, Co, Interrupt, Resume};
+/// use std::pin::{pin, Pin};
+///
+/// async fn twice<G>(co: &mut Co<'_, u8>, mut one: Pin<&mut G>, mut other: Pin<&mut G>) -> Result<(), Interrupt>
+/// where
+///     G: Resume<Yield = u8, Sent = (), Return = Result<(), Interrupt>, Error = std::convert::Infallible>,
+/// {
+///     co.delegate(one.as_mut(), ()).await?;
+///     co.delegate(other.as_mut(), ()).await
+/// }
+///
+/// async fn pair(co: &mut Co<'_, u8>) -> Result<(), Interrupt> {
+///     co.yield_(1).await?;
+///     co.yield_(2).await
+/// }
+/// let all = pin!(generator(async |co| -> Result<(), Interrupt> {
+///     let (one, other) = (pin!(generator(pair)), pin!(generator(pair)));
+///     twice(co, one, other).await
+/// }));
+/// assert_eq!(all.collect::<Vec<_>>(), [1, 2, 1, 2]);
+/// ```
+pub trait Resume: Steps {}
+
+/// The methods of [`Resume`], in a trait that can't be named outside, and so neither implemented nor imported.
+pub trait Steps {
     type Yield;
-    /// What it is sent.
     type Sent;
-    /// What it returns.
     type Return;
-    /// What may be thrown into it.
     type Error;
 
     /// Runs the body, which sleeps at a yield or has not started, with `value` until it sleeps again.
-    #[doc(hidden)]
     fn step_send(
         self: Pin<&mut Self>,
         value: Self::Sent,
         waker: &Waker,
     ) -> Step<Self::Yield, Self::Return>;
 
-    /// Runs the body, which has started and not ended, with an interrupt.
-    #[doc(hidden)]
+    /// Runs the body, which has started and not ended, with an interrupt. In the middle of a step, the next yield
+    /// hears it; a close that is on its way already is not sent again.
     fn step_interrupt(
         self: Pin<&mut Self>,
         interrupt: Interrupt<Self::Error>,
@@ -42,32 +69,22 @@ pub trait Resume: Sealed {
     ) -> Step<Self::Yield, Self::Return>;
 
     /// Runs the body on, which is in the middle of a step.
-    #[doc(hidden)]
     fn step_on(self: Pin<&mut Self>, waker: &Waker) -> Step<Self::Yield, Self::Return>;
 
-    /// Drops the body of a coroutine that has not started.
-    #[doc(hidden)]
+    /// Drops the body of a coroutine that has not started. Does nothing to any other.
     fn close_unstarted(self: Pin<&mut Self>);
 
-    /// Keeps the return value for `take_return`.
-    #[doc(hidden)]
+    /// Keeps the return value of a coroutine that has ended for `take_return`. Dropped if it has not.
     fn keep_return(self: Pin<&mut Self>, value: Self::Return);
 
-    #[doc(hidden)]
     fn take_return(self: Pin<&mut Self>) -> Option<Self::Return>;
 
-    #[doc(hidden)]
     fn state(&self) -> State;
 
-    #[doc(hidden)]
     fn snapshot(&self) -> Snapshot;
 }
 
-/// Keeps [`Resume`] ours.
-pub trait Sealed {}
-
 /// How a step went.
-#[doc(hidden)]
 #[derive(Debug)]
 pub enum Step<Y, R> {
     Yielded(Y),
@@ -110,7 +127,7 @@ pub(crate) fn send<C: Resume + ?Sized>(
     match coroutine.as_mut().step_send(value, Waker::noop()) {
         Step::Yielded(value) => CoroutineState::Yielded(value),
         Step::Complete(value) => CoroutineState::Complete(value),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "send", "asend"),
+        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "send", "`asend`"),
         Step::Refused => cannot_resume(&coroutine.snapshot(), "send"),
     }
 }
@@ -136,7 +153,7 @@ pub(crate) fn throw<C: Resume + ?Sized>(
     {
         Step::Yielded(value) => Ok(CoroutineState::Yielded(value)),
         Step::Complete(value) => Ok(CoroutineState::Complete(value)),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "throw", "athrow"),
+        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "throw", "`athrow`"),
         Step::Refused => cannot_resume(&coroutine.snapshot(), "throw"),
     }
 }
@@ -159,7 +176,7 @@ pub(crate) fn close<C: Resume + ?Sized>(
     {
         Step::Yielded(value) => Err(IgnoredClose(value)),
         Step::Complete(value) => Ok(Some(value)),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "close", "aclose"),
+        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "close", "`aclose`"),
         Step::Refused => Ok(None),
     }
 }
@@ -167,15 +184,19 @@ pub(crate) fn close<C: Resume + ?Sized>(
 /// The next value of a generator for a caller that has no task: `Iterator::next`.
 #[track_caller]
 pub(crate) fn next<C: Resume<Sent = ()> + ?Sized>(mut coroutine: Pin<&mut C>) -> Option<C::Yield> {
-    if matches!(coroutine.state(), State::Closed | State::Panicked) {
+    if is_over(coroutine.state()) {
         return None;
     }
-    match send(coroutine.as_mut(), ()) {
-        CoroutineState::Yielded(value) => Some(value),
-        CoroutineState::Complete(value) => {
+    match coroutine.as_mut().step_send((), Waker::noop()) {
+        Step::Yielded(value) => Some(value),
+        Step::Complete(value) => {
             coroutine.keep_return(value);
             None
         }
+        Step::Awaiting => {
+            awaits_a_foreign_future(&coroutine.snapshot(), "next", "`stream`, or `asend`,")
+        }
+        Step::Refused => cannot_resume(&coroutine.snapshot(), "next"),
     }
 }
 
@@ -218,9 +239,7 @@ pub(crate) fn athrow<C: Resume + ?Sized>(
     mut coroutine: Pin<&mut C>,
     error: C::Error,
 ) -> impl Future<Output = Result<CoroutineState<C::Yield, C::Return>, C::Error>> {
-    if is_over(coroutine.state()) {
-        cannot_resume(&coroutine.snapshot(), "athrow");
-    }
+    must_accept_a_value(&*coroutine, "athrow");
     async move {
         if coroutine.state() == State::Created {
             coroutine.as_mut().close_unstarted();
@@ -301,16 +320,17 @@ impl<C: Resume + ?Sized> Future for StepFuture<'_, C> {
     }
 }
 
-fn is_over(state: State) -> bool {
-    matches!(state, State::Closed | State::Panicked)
-}
-
 /// Panics at the caller's line unless the coroutine sleeps where a value can be given to it.
 #[track_caller]
 pub(crate) fn must_accept_a_value<C: Resume + ?Sized>(coroutine: &C, method: &str) {
     if !matches!(coroutine.state(), State::Created | State::Suspended) {
         cannot_resume(&coroutine.snapshot(), method);
     }
+}
+
+/// Whether a coroutine in this state can't be resumed any more.
+pub(crate) const fn is_over(state: State) -> bool {
+    matches!(state, State::Closed | State::Panicked)
 }
 
 #[cold]
@@ -327,11 +347,14 @@ fn cannot_resume(coroutine: &Snapshot, method: &str) -> ! {
         State::Panicked => {
             panic!("`{method}` on coroutine `{name}` (made at {origin}), which panicked earlier")
         }
+        State::Created | State::Suspended => panic!(
+            "`{method}` on a step of coroutine `{name}` (made at {origin}), which has ended; a step is awaited once"
+        ),
         State::Awaiting => panic!(
             "`{method}` on coroutine `{name}` (made at {origin}), which is in the middle of a step; \
              await `finish_step` first"
         ),
-        _ => panic!(
+        State::Closed => panic!(
             "`{method}` on coroutine `{name}` (made at {origin}), which has finished; \
              `is_finished` asks first"
         ),
@@ -345,7 +368,7 @@ fn awaits_a_foreign_future(coroutine: &Snapshot, method: &str, instead: &str) ->
     let Snapshot { name, origin, .. } = coroutine;
     panic!(
         "coroutine `{name}` (made at {origin}) awaits a future that is not one of its yields; \
-         `{method}` cannot wait for it: use `{instead}` inside a task"
+         `{method}` cannot wait for it: use {instead} inside a task"
     )
 }
 

@@ -65,11 +65,14 @@ impl<Y, S, E> Slot<Y, S, E> {
 
     // What the driver does.
 
-    /// Opens a step: puts the driver's message in, and wakes the yield that waits for it, if it has a waker of its own.
+    /// Opens a step: wakes the yield that waits for it, if it has a waker of its own, and puts the driver's message in.
+    ///
+    /// In this order, so that a wake that panics leaves nothing in the slot: the message goes with the unwinding, and
+    /// the step did not happen.
     #[inline]
     pub(crate) fn open(&self, message: Transfer<Y, S, E>, waker: &Waker) {
-        self.transfer.set(message);
         self.open_without_message(waker);
+        self.transfer.set(message);
     }
 
     /// Opens a step that only goes on with what the body was doing.
@@ -148,7 +151,8 @@ impl<Y, S, E> Slot<Y, S, E> {
     /// Takes back what a dropped yield has put out, or was about to hear.
     #[inline]
     pub(crate) fn retract(&self) {
-        self.waker.take();
+        // Dropped last, because that may panic: the value is taken back by then.
+        let _sleeper = self.waker.take();
         match self.transfer.take() {
             interrupt @ Transfer::Interrupt(_) => self.transfer.set(interrupt),
             Transfer::Empty | Transfer::Out(_) | Transfer::In(_) => {}

@@ -1,0 +1,50 @@
+//! Why the desk could not go on.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// The world around the desk failed. The desk itself is sound, and is closed before this is reported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum DeskError {
+    /// Standard input, or the terminal, can't be read.
+    Input(io::Error),
+    /// Standard output, or the terminal, can't be written: the disk is full, or the reader is gone.
+    Output(io::Error),
+    /// The system does not let us hear Ctrl-C.
+    Interrupts(ctrlc::Error),
+}
+
+impl DeskError {
+    /// Returns `true` if nobody reads standard output any more.
+    pub(crate) fn is_reader_gone(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl fmt::Display for DeskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input(_) => "can't read the events",
+            Self::Output(_) => "can't write what happened",
+            Self::Interrupts(_) => "can't listen for Ctrl-C",
+        })
+    }
+}
+
+impl Error for DeskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Input(error) | Self::Output(error) => Some(error),
+            Self::Interrupts(error) => Some(error),
+        }
+    }
+}
+
+/// For `?` after a write, which is the common case; a failed read says so.
+impl From<io::Error> for DeskError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}

@@ -1,0 +1,1 @@
+//! Empty: the rules that this package checks are its tests.
