@@ -4,7 +4,6 @@ use core::convert::Infallible;
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
-use core::mem;
 use core::panic::Location;
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -173,12 +172,14 @@ impl<'c, Y, S, E> Co<'c, Y, S, E> {
         }
     }
 
+    // The value goes to the slot at once and is not carried by the future, which would move it twice more. Whether it
+    // is *out* is decided by the first poll: a yield that is not awaited says nothing.
     #[inline]
     fn yield_at(&mut self, value: Y, at: &'static Location<'static>) -> Yield<'_, 'c, Y, S, E> {
+        self.slot().hold(value, at);
         Yield {
             co: self,
-            stage: Stage::Unasked(value),
-            at,
+            stage: Stage::Held,
         }
     }
 
@@ -205,61 +206,73 @@ impl<Y, S, E> fmt::Debug for Co<'_, Y, S, E> {
 #[must_use = "a value is yielded when this is awaited"]
 pub struct Yield<'a, 'c, Y, S = (), E = Infallible> {
     co: &'a mut Co<'c, Y, S, E>,
-    stage: Stage<Y>,
-    at: &'static Location<'static>,
+    stage: Stage,
 }
 
-enum Stage<Y> {
-    /// Not polled yet; the value is still here.
-    Unasked(Y),
-    /// The value was put into the slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not polled yet; the slot holds the value.
+    Held,
+    /// Polled: the value was put out, or will be.
     Asked,
     /// The answer was handed over.
     Answered,
 }
 
-// The value is moved out by `poll`, and never pinned.
-impl<Y, S, E> Unpin for Yield<'_, '_, Y, S, E> {}
-
 impl<Y, S, E> Future for Yield<'_, '_, Y, S, E> {
     type Output = Result<S, Interrupt<E>>;
 
+    // Each way out returns by itself, and each that resolves sets `stage` last. So the optimiser follows them one by one
+    // into the `match` of the `await`, and knows there that nothing is left to retract. Count the instructions (see
+    // `bench/README.md`) after a change.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match mem::replace(&mut this.stage, Stage::Asked) {
-            Stage::Unasked(value) => match this.co.slot().ask(value, this.at, cx.waker()) {
-                Ok(()) => Poll::Pending,
-                Err(interrupt) => {
-                    this.stage = Stage::Answered;
-                    Poll::Ready(Err(interrupt))
+        match self.stage {
+            Stage::Asked => {
+                if let Some(value) = self.co.slot().answer() {
+                    self.stage = Stage::Answered;
+                    return Poll::Ready(Ok(value));
                 }
-            },
-            Stage::Asked => match this.co.slot().answer(cx.waker()) {
-                Some(answer) => {
-                    this.stage = Stage::Answered;
-                    Poll::Ready(answer)
+            }
+            Stage::Held => {
+                self.stage = Stage::Asked;
+                if self.co.slot().ask(cx.waker()) {
+                    return Poll::Pending;
                 }
-                None => Poll::Pending,
-            },
-            Stage::Answered => panic!("a `yield_` at {} was polled after it resolved", this.at),
+            }
+            Stage::Answered => polled_after_it_resolved(self.co.slot().location()),
         }
+        if let Some(interrupt) = self.co.slot().interrupted() {
+            self.stage = Stage::Answered;
+            return Poll::Ready(Err(interrupt));
+        }
+        self.co.slot().sleep(cx.waker());
+        Poll::Pending
     }
 }
 
 impl<Y, S, E> Drop for Yield<'_, '_, Y, S, E> {
     #[inline]
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Asked) {
+        if self.stage != Stage::Answered {
             self.co.slot().retract();
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn polled_after_it_resolved(at: Option<&'static Location<'static>>) -> ! {
+    match at {
+        Some(at) => panic!("a `yield_` at {at} was polled after it resolved"),
+        None => panic!("a `yield_` was polled after it resolved"),
     }
 }
 
 impl<Y, S, E> fmt::Debug for Yield<'_, '_, Y, S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Yield")
-            .field("at", &format_args!("{}", self.at))
+            .field("at", &self.co.slot().location())
             .finish_non_exhaustive()
     }
 }

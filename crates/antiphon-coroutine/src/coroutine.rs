@@ -5,16 +5,18 @@ use core::cell::{Cell, UnsafeCell};
 use core::convert::Infallible;
 use core::fmt;
 use core::future::Future;
+use core::hint::unreachable_unchecked;
 use core::iter::FusedIterator;
 use core::marker::PhantomPinned;
+use core::mem;
 use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::boot::{Boot, poll_boot};
+use crate::boot::{Frame, boot_waker};
 use crate::co::Co;
 use crate::resume::{self, Resume, Snapshot, Step, Steps};
-use crate::slot::{Slot, Transfer};
+use crate::slot::Slot;
 use crate::{CoroutineState, IgnoredClose, Interrupt, State};
 
 /// Makes a coroutine object of `body`, an async closure or an `async fn`. Nothing runs yet.
@@ -47,21 +49,21 @@ use crate::{CoroutineState, IgnoredClose, Interrupt, State};
 /// ```
 #[track_caller]
 #[inline]
-pub fn coroutine<B, Y, S, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, S, E>
+pub fn coroutine<'o, B, Y, S, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, S, E>
 where
     B: for<'c> AsyncFnOnce(&mut Co<'c, Y, S, E>, S) -> R,
+    Y: 'o,
+    S: 'o,
+    E: 'o,
 {
     let name = type_name::<B>();
-    // SAFETY: `Boot` asks to be polled first by `poll_boot`, with a slot that outlives it: `start` does so before
-    // any other poll, and field order drops the future before the slot.
-    let boot = unsafe { Boot::new() };
-    let future = async move {
-        let mut co = boot.await;
-        match co.take_first() {
-            Some(first) => body(&mut co, first).await,
-            None => unreachable!("a coroutine is started by a value"),
-        }
+    let make = move |co: &'o mut Co<'o, Y, S, E>| match co.take_first() {
+        Some(first) => body(co, first),
+        None => unreachable!("a coroutine is started by a value"),
     };
+    // SAFETY: `Frame` asks to be polled first under a boot waker, with a slot that outlives it: `step_first` does so
+    // before any other poll, and field order drops the future before the slot. A body is content with any `'o`.
+    let future = unsafe { Frame::new(make) };
     Coroutine::new(future, name, Location::caller())
 }
 
@@ -84,18 +86,19 @@ where
 /// ```
 #[track_caller]
 #[inline]
-pub fn generator<B, Y, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, (), E>
+pub fn generator<'o, B, Y, R, E>(body: B) -> Coroutine<impl Future<Output = R>, Y, (), E>
 where
     B: for<'c> AsyncFnOnce(&mut Co<'c, Y, (), E>) -> R,
+    Y: 'o,
+    E: 'o,
 {
     let name = type_name::<B>();
-    // SAFETY: as in `coroutine`.
-    let boot = unsafe { Boot::new() };
-    let future = async move {
-        let mut co = boot.await;
+    let make = move |co: &'o mut Co<'o, Y, (), E>| {
         co.take_first();
-        body(&mut co).await
+        body(co)
     };
+    // SAFETY: as in `coroutine`.
+    let future = unsafe { Frame::new(make) };
     Coroutine::new(future, name, Location::caller())
 }
 
@@ -131,7 +134,8 @@ pub struct Coroutine<F: Future, Y, S = (), E = Infallible> {
     /// The body, while it may still run. Dropped before `slot`, which the frames in it point to.
     stage: UnsafeCell<Stage<F>>,
     slot: Slot<Y, S, E>,
-    /// `Panicked` while the body runs, so that a panic leaves it so; nobody can look meanwhile.
+    /// While the body runs it is what it will be if the body yields; a panic sets it on its way. Nobody can look
+    /// meanwhile.
     state: Cell<State>,
     /// Whether the step under way was told to close. Set only in the state `Awaiting`.
     is_closing: Cell<bool>,
@@ -149,8 +153,30 @@ enum Stage<F: Future> {
     Empty,
 }
 
+impl<F: Future> Stage<F> {
+    /// Takes the return value, if it is there. Moves nothing else: the body is pinned.
+    fn take_return(&mut self) -> Option<F::Output> {
+        if !matches!(self, Self::Returned(_)) {
+            return None;
+        }
+        match mem::replace(self, Self::Empty) {
+            Self::Returned(value) => Some(value),
+            Self::Body(_) | Self::Empty => unreachable!("it was a return value a line ago"),
+        }
+    }
+}
+
+/// Marks the coroutine as panicked if it is dropped, by a panic of the body.
+struct SetPanicked<'a>(&'a Cell<State>);
+
+impl Drop for SetPanicked<'_> {
+    fn drop(&mut self) {
+        self.0.set(State::Panicked);
+    }
+}
+
 impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
-    /// `future` must be one of the wrappers above, whose first await is a `Boot`.
+    /// `future` must be a `Frame`.
     #[inline]
     const fn new(future: F, name: &'static str, origin: &'static Location<'static>) -> Self {
         Self {
@@ -195,7 +221,8 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// assert!(greet.is_finished());
     /// ```
     #[track_caller]
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as `resume::send`, which it names")]
+    #[inline(always)]
     pub fn send(self: &mut Pin<&mut Self>, value: S) -> CoroutineState<Y, F::Output> {
         resume::send(self.as_mut(), value)
     }
@@ -429,58 +456,84 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
         }
     }
 
-    /// Runs the body for one step. The message is in the slot.
+    /// Runs the body for one step. The message is in the slot, and the state is already that of the usual outcome.
     #[inline]
     fn run(&self, waker: &Waker) -> Step<Y, F::Output> {
-        self.state.set(State::Panicked);
+        debug_assert_eq!(self.state.get(), State::Suspended);
+        self.poll_body(waker);
+        match self.slot.take_out() {
+            Some(value) => Step::Yielded(value),
+            None => self.end_of_step(),
+        }
+    }
+
+    /// Polls the body. The only place that does, so that the compiler can unite the two: the body's code is inlined
+    /// here, and this function is not inlined where steps are made.
+    #[inline(never)]
+    fn poll_body(&self, waker: &Waker) {
+        let on_panic = SetPanicked(&self.state);
         // SAFETY: the callers hold the only `Pin<&mut Self>` for the length of this call, nothing else borrows
         // the cell, and the body can't reach the object that it is a part of.
         let stage = unsafe { &mut *self.stage.get() };
         let Stage::Body(body) = stage else {
-            unreachable!("a coroutine that can run has a body")
+            // SAFETY: a coroutine in a state in which it can run has a body, and the callers have looked at the state.
+            unsafe { unreachable_unchecked() }
         };
         // SAFETY: the coroutine is pinned, and with it the body, which is never moved out of its stage: it is
         // dropped there.
         let body = unsafe { Pin::new_unchecked(body) };
-        match body.poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => {
-                if let Some(value) = self.slot.take_out() {
-                    self.state.set(State::Suspended);
-                    Step::Yielded(value)
-                } else {
-                    self.state.set(State::Awaiting);
-                    Step::Awaiting
-                }
-            }
-            Poll::Ready(value) => {
-                self.state.set(State::Closed);
-                *stage = Stage::Empty;
-                self.slot.clear();
-                Step::Complete(value)
-            }
+        if let Poll::Ready(value) = body.poll(&mut Context::from_waker(waker)) {
+            self.end_of_body(value);
         }
+        mem::forget(on_panic);
+    }
+
+    /// Puts the return value in the body's place, for `end_of_step`.
+    #[cold]
+    #[inline(never)]
+    fn end_of_body(&self, value: F::Output) {
+        // What a forgotten yield has left there is not the body's last word.
+        self.slot.clear_value();
+        // SAFETY: called by `poll_body`, which is done with the body; it is dropped in place, not moved.
+        unsafe { *self.stage.get() = Stage::Returned(value) };
+    }
+
+    /// Ends a step in which the body did not yield.
+    #[cold]
+    #[inline(never)]
+    fn end_of_step(&self) -> Step<Y, F::Output> {
+        // SAFETY: as in `poll_body`.
+        let stage = unsafe { &mut *self.stage.get() };
+        let Some(value) = stage.take_return() else {
+            self.state.set(State::Awaiting);
+            return Step::Awaiting;
+        };
+        self.state.set(State::Closed);
+        self.slot.clear();
+        Step::Complete(value)
+    }
+
+    /// The first step, and the answer to a `step_send` that can't be.
+    #[cold]
+    #[inline(never)]
+    fn step_first(&self, value: S, waker: &Waker) -> Step<Y, F::Output> {
+        if self.state.get() != State::Created {
+            return Step::Refused;
+        }
+        self.slot.open(value, waker);
+        self.state.set(State::Suspended);
+        self.poll_body(&boot_waker(&self.slot));
+        self.run(waker)
     }
 
     /// Runs a step that may be a close, and forgets the close when the step ends.
     fn run_interrupted(&self, waker: &Waker) -> Step<Y, F::Output> {
+        self.state.set(State::Suspended);
         let step = self.run(waker);
         if !matches!(step, Step::Awaiting) {
             self.is_closing.set(false);
         }
         step
-    }
-
-    /// Tells the body where its slot is, before its first step.
-    #[cold]
-    fn boot(&self) {
-        // SAFETY: as in `run`.
-        let stage = unsafe { &mut *self.stage.get() };
-        let Stage::Body(body) = stage else {
-            unreachable!("a coroutine that was not started has a body")
-        };
-        // SAFETY: as in `run`.
-        let body = unsafe { Pin::new_unchecked(body) };
-        poll_boot(body, &self.slot);
     }
 
     /// Drops what is left of the body, and keeps `stage` in its place.
@@ -500,12 +553,10 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
 
     #[inline]
     fn step_send(self: Pin<&mut Self>, value: S, waker: &Waker) -> Step<Y, F::Output> {
-        match self.state.get() {
-            State::Suspended => {}
-            State::Created => self.boot(),
-            State::Awaiting | State::Closed | State::Panicked => return Step::Refused,
+        if self.state.get() != State::Suspended {
+            return self.step_first(value, waker);
         }
-        self.slot.open(Transfer::In(value), waker);
+        self.slot.open(value, waker);
         self.run(waker)
     }
 
@@ -521,7 +572,7 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
             State::Suspended | State::Awaiting => {}
             State::Created | State::Closed | State::Panicked => return Step::Refused,
         }
-        self.slot.open(Transfer::Interrupt(interrupt), waker);
+        self.slot.open_interrupt(interrupt, waker);
         self.is_closing.set(is_close);
         self.run_interrupted(waker)
     }
@@ -550,14 +601,7 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
 
     fn take_return(self: Pin<&mut Self>) -> Option<F::Output> {
         // SAFETY: `self` is the only reference, and only a return value, which is not pinned, is moved out.
-        let stage = unsafe { &mut *self.stage.get() };
-        match stage {
-            Stage::Returned(_) => match core::mem::replace(stage, Stage::Empty) {
-                Stage::Returned(value) => Some(value),
-                Stage::Body(_) | Stage::Empty => unreachable!("it was a return value a line ago"),
-            },
-            Stage::Body(_) | Stage::Empty => None,
-        }
+        unsafe { &mut *self.stage.get() }.take_return()
     }
 
     fn state(&self) -> State {

@@ -119,7 +119,11 @@ pub(crate) enum Message<S, E> {
 // The synchronous forms. `C` is inferred from the receiver; the callers are one line each.
 
 #[track_caller]
-#[inline]
+#[allow(
+    clippy::inline_always,
+    reason = "a fifth of a resume: the answer comes back in registers"
+)]
+#[inline(always)]
 pub(crate) fn send<C: Resume + ?Sized>(
     mut coroutine: Pin<&mut C>,
     value: C::Sent,
@@ -127,8 +131,8 @@ pub(crate) fn send<C: Resume + ?Sized>(
     match coroutine.as_mut().step_send(value, Waker::noop()) {
         Step::Yielded(value) => CoroutineState::Yielded(value),
         Step::Complete(value) => CoroutineState::Complete(value),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "send", "`asend`"),
-        Step::Refused => cannot_resume(&coroutine.snapshot(), "send"),
+        Step::Awaiting => awaits_a_foreign_future(&*coroutine, "send", "`asend`"),
+        Step::Refused => cannot_resume(&*coroutine, "send"),
     }
 }
 
@@ -143,9 +147,7 @@ pub(crate) fn throw<C: Resume + ?Sized>(
             return Err(error);
         }
         State::Suspended => {}
-        State::Awaiting | State::Closed | State::Panicked => {
-            cannot_resume(&coroutine.snapshot(), "throw")
-        }
+        State::Awaiting | State::Closed | State::Panicked => cannot_resume(&*coroutine, "throw"),
     }
     match coroutine
         .as_mut()
@@ -153,8 +155,8 @@ pub(crate) fn throw<C: Resume + ?Sized>(
     {
         Step::Yielded(value) => Ok(CoroutineState::Yielded(value)),
         Step::Complete(value) => Ok(CoroutineState::Complete(value)),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "throw", "`athrow`"),
-        Step::Refused => cannot_resume(&coroutine.snapshot(), "throw"),
+        Step::Awaiting => awaits_a_foreign_future(&*coroutine, "throw", "`athrow`"),
+        Step::Refused => cannot_resume(&*coroutine, "throw"),
     }
 }
 
@@ -176,27 +178,24 @@ pub(crate) fn close<C: Resume + ?Sized>(
     {
         Step::Yielded(value) => Err(IgnoredClose(value)),
         Step::Complete(value) => Ok(Some(value)),
-        Step::Awaiting => awaits_a_foreign_future(&coroutine.snapshot(), "close", "`aclose`"),
+        Step::Awaiting => awaits_a_foreign_future(&*coroutine, "close", "`aclose`"),
         Step::Refused => Ok(None),
     }
 }
 
 /// The next value of a generator for a caller that has no task: `Iterator::next`.
 #[track_caller]
+#[inline]
 pub(crate) fn next<C: Resume<Sent = ()> + ?Sized>(mut coroutine: Pin<&mut C>) -> Option<C::Yield> {
-    if is_over(coroutine.state()) {
-        return None;
-    }
     match coroutine.as_mut().step_send((), Waker::noop()) {
         Step::Yielded(value) => Some(value),
         Step::Complete(value) => {
             coroutine.keep_return(value);
             None
         }
-        Step::Awaiting => {
-            awaits_a_foreign_future(&coroutine.snapshot(), "next", "`stream`, or `asend`,")
-        }
-        Step::Refused => cannot_resume(&coroutine.snapshot(), "next"),
+        Step::Awaiting => awaits_a_foreign_future(&*coroutine, "next", "`stream`, or `asend`,"),
+        Step::Refused if is_over(coroutine.state()) => None,
+        Step::Refused => cannot_resume(&*coroutine, "next"),
     }
 }
 
@@ -315,7 +314,7 @@ impl<C: Resume + ?Sized> Future for StepFuture<'_, C> {
             Step::Yielded(value) => Poll::Ready(CoroutineState::Yielded(value)),
             Step::Complete(value) => Poll::Ready(CoroutineState::Complete(value)),
             Step::Awaiting => Poll::Pending,
-            Step::Refused => cannot_resume(&self.coroutine.snapshot(), "poll"),
+            Step::Refused => cannot_resume(&*self.coroutine, "poll"),
         }
     }
 }
@@ -324,7 +323,7 @@ impl<C: Resume + ?Sized> Future for StepFuture<'_, C> {
 #[track_caller]
 pub(crate) fn must_accept_a_value<C: Resume + ?Sized>(coroutine: &C, method: &str) {
     if !matches!(coroutine.state(), State::Created | State::Suspended) {
-        cannot_resume(&coroutine.snapshot(), method);
+        cannot_resume(coroutine, method);
     }
 }
 
@@ -336,13 +335,13 @@ pub(crate) const fn is_over(state: State) -> bool {
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn cannot_resume(coroutine: &Snapshot, method: &str) -> ! {
+fn cannot_resume<C: Resume + ?Sized>(coroutine: &C, method: &str) -> ! {
     let Snapshot {
         name,
         origin,
         state,
         ..
-    } = coroutine;
+    } = coroutine.snapshot();
     match state {
         State::Panicked => {
             panic!("`{method}` on coroutine `{name}` (made at {origin}), which panicked earlier")
@@ -364,8 +363,8 @@ fn cannot_resume(coroutine: &Snapshot, method: &str) -> ! {
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn awaits_a_foreign_future(coroutine: &Snapshot, method: &str, instead: &str) -> ! {
-    let Snapshot { name, origin, .. } = coroutine;
+fn awaits_a_foreign_future<C: Resume + ?Sized>(coroutine: &C, method: &str, instead: &str) -> ! {
+    let Snapshot { name, origin, .. } = coroutine.snapshot();
     panic!(
         "coroutine `{name}` (made at {origin}) awaits a future that is not one of its yields; \
          `{method}` cannot wait for it: use {instead} inside a task"
