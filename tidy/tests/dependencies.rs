@@ -17,11 +17,19 @@ const DIRECT: &[&str] = &[
     "ctrlc",
     "expect-test",
     "futures-core",
+    "futures-io",
     "futures-util",
+    "getrandom",
+    "hyper",
+    "io-uring",
+    "libc",
     "nix",
+    "polling",
     "proptest",
     "pty-process",
+    "rustix",
     "rustyline",
+    "socket2",
     "vt100",
 ];
 
@@ -89,6 +97,26 @@ fn the_coroutine_depends_on_nothing_by_default() {
         .map(|dependency| dependency.name.as_str())
         .collect();
     assert!(needed.is_empty(), "{needed:?}");
+}
+
+/// What a user of the loop pulls in on Linux, without features of their own choice.
+#[test]
+fn the_loop_needs_few_crates() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args([
+            "tree", "-p", "antiphon", "-e", "normal", "--prefix", "none", "--locked",
+        ])
+        .args(["--target", "x86_64-unknown-linux-gnu"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo tree");
+    let tree = String::from_utf8(output.stdout).expect("names of packages");
+    let crates: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "antiphon")
+        .collect();
+    assert!(!crates.is_empty() && crates.len() <= 12, "{crates:?}");
 }
 
 #[test]

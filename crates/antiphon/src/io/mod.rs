@@ -1,0 +1,42 @@
+//! Reading and writing bytes: what all streams have in common.
+//!
+//! ```
+//! use antiphon::io::{Read, Write};
+//! use antiphon::net::UnixStream;
+//!
+//! antiphon::run(async || {
+//!     let (mut left, mut right) = UnixStream::pair()?;
+//!     left.write_all(b"versicle\nresponse").await?;
+//!     left.shutdown().await?;
+//!
+//!     let mut line = Vec::new();
+//!     right.read_until(b'\n', &mut line).await?;
+//!     assert_eq!(line, b"versicle\n");
+//!     let mut rest = Vec::new();
+//!     right.read_to_end(&mut rest).await?;
+//!     assert_eq!(rest, b"response");
+//!     Ok::<(), std::io::Error>(())
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Read`] is a reader with a buffer of its own: bytes arrive there, and are copied or looked at from there. [`Write`] is a
+//! writer that takes bytes over before it sends them. So the system never sees the caller's memory, and a call that is
+//! given up half way, even one whose future is forgotten, is harmless. What becomes of the bytes then is said with each call.
+//!
+//! Both are open: a stream of your own (encrypted, compressed, made up by a test) implements the few polling methods and
+//! passes the [`Leaf`] that it is handed on to the stream below it. Then whoever looks at a task that waits sees the line
+//! that called, and what it waits for in the end.
+
+mod descriptor;
+mod leaf;
+mod read;
+mod write;
+
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+pub(crate) use self::write::WRITE_MAX;
+
+pub use self::descriptor::Descriptor;
+pub use self::leaf::Leaf;
+pub use self::read::Read;
+pub use self::write::Write;

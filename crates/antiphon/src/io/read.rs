@@ -1,0 +1,269 @@
+//! Reading.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSliceMut};
+use std::task::{Context, Poll, ready};
+
+use super::Leaf;
+
+/// A stream of bytes to read from, with a buffer of its own.
+///
+/// ```text
+///   the system ──▶ [ filled … ] ──▶ read, read_exact, …: copied to the caller
+///                                └▶ fill: looked at where they are, then consumed
+/// ```
+/// Bytes leave the buffer when a call returns them, and never before. So none is lost or doubled when a call is given up.
+/// To read from several tasks at once is not possible, because reading takes `&mut self`; a socket can be split into one
+/// half for reading and one for writing.
+pub trait Read {
+    /// Polls until at least `min` bytes are [`filled`](Self::filled), or the stream is at its end.
+    ///
+    /// Fewer than `min` afterwards mean the end. This is the low-level end of the methods below, for streams that are built
+    /// on others; `leaf` stands for the call that waits.
+    ///
+    /// # Errors
+    /// What the stream says. Bytes that arrived before stay in the buffer.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        min: usize,
+    ) -> Poll<io::Result<()>>;
+
+    /// Returns the bytes that have arrived and were not read.
+    fn filled(&self) -> &[u8];
+
+    /// Takes the first `count` of the [`filled`](Self::filled) bytes as read.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    fn consume(&mut self, count: usize);
+
+    /// Reads bytes into `buf`, waiting until there are some.
+    ///
+    /// Returns how many, at most the length of `buf`; `0` means that the stream is at its end, or that `buf` is empty.
+    ///
+    /// # Errors
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer broke the connection off, and whatever else the
+    /// system has to say.
+    ///
+    /// # Panics
+    /// If no loop is running on this thread.
+    ///
+    /// # Cancellation
+    /// **Did not happen.** Bytes that arrive later wait in the stream's buffer for the next read.
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::here();
+        poll_fn(move |cx| {
+            if !buf.is_empty() {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+            }
+            Poll::Ready(Ok(take(self, buf)))
+        })
+    }
+
+    /// Reads bytes into several buffers, each filled before the next: see [`read`](Self::read).
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancellation
+    /// **Did not happen.**
+    #[track_caller]
+    fn read_vectored(
+        &mut self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::here();
+        poll_fn(move |cx| {
+            if bufs.iter().any(|buf| !buf.is_empty()) {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+            }
+            Poll::Ready(Ok(bufs.iter_mut().map(|buf| take(self, buf)).sum()))
+        })
+    }
+
+    /// Reads exactly as many bytes as `buf` is long.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before; then, and after the errors of
+    /// [`read`](Self::read), the bytes that did arrive are in `buf`, and how many is not said: [`fill`](Self::fill) leaves
+    /// them where they are.
+    ///
+    /// # Cancellation
+    /// **Partial.** The bytes that arrived are in `buf`, and are gone from the stream. For a header that is read within a
+    /// time limit use [`fill`](Self::fill), which takes nothing before all is there.
+    #[track_caller]
+    fn read_exact(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        let mut leaf = Leaf::here();
+        let mut count = 0;
+        poll_fn(move |cx| {
+            while count < buf.len() {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+                match take(self, &mut buf[count..]) {
+                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                    more => count += more,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Waits until at least `min` bytes are there, and returns all that are, without taking them: [`consume`](Self::consume)
+    /// does that.
+    ///
+    /// Nothing is copied for it. Fewer than `min` bytes mean that the stream is at its end. The buffer grows to hold `min`
+    /// bytes, so a number that the peer sent wants a limit first.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read). Bytes that arrived before stay there.
+    ///
+    /// # Cancellation
+    /// **Did not happen.**
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::io::{Read, Write};
+    /// # use antiphon::net::UnixStream;
+    ///
+    /// # antiphon::run(async || {
+    /// # let (mut left, mut right) = UnixStream::pair()?;
+    /// left.write_all(&[3, b'a', b'b', b'c']).await?;
+    ///
+    /// // A frame: its length, then so many bytes. Given up anywhere, it can be read again from its start.
+    /// let len = match right.fill(1).await? {
+    ///     [len, ..] => usize::from(*len),
+    ///     [] => return Ok(()), // the end, between two frames
+    /// };
+    /// let frame = right.fill(1 + len).await?.get(1..=len).expect("the peer sends whole frames").to_vec();
+    /// right.consume(1 + len);
+    /// assert_eq!(frame, b"abc");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    fn fill(&mut self, min: usize) -> impl Future<Output = io::Result<&[u8]>> {
+        let mut leaf = Leaf::here();
+        async move {
+            let reader = self;
+            poll_fn(|cx| reader.poll_fill(cx, &mut leaf, min)).await?;
+            // As a shared reference it lives as long as the caller's.
+            let reader: &Self = reader;
+            Ok(reader.filled())
+        }
+    }
+
+    /// Copies bytes into `buf` and leaves them in the stream, waiting until there are some.
+    ///
+    /// Returns how many. It waits for one byte only; [`fill`](Self::fill) waits for more.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancellation
+    /// **Did not happen.**
+    #[track_caller]
+    fn peek(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::here();
+        poll_fn(move |cx| {
+            if !buf.is_empty() {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+            }
+            Poll::Ready(Ok(copy(self.filled(), buf)))
+        })
+    }
+
+    /// Reads up to and including the next byte `end`, and appends that to `line`.
+    ///
+    /// Returns how many bytes. If the last is not `end`, the stream is at its end. There is no limit to the length: a peer
+    /// that is not trusted wants [`fill`](Self::fill) instead.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancellation
+    /// **Partial.** What arrived is in `line`; calling it again with the same `line` goes on.
+    #[track_caller]
+    fn read_until(
+        &mut self,
+        end: u8,
+        line: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::here();
+        let mut count = 0;
+        poll_fn(move |cx| {
+            loop {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+                let filled = self.filled();
+                let found = filled.iter().position(|byte| *byte == end);
+                let taken = found.map_or(filled.len(), |index| index + 1);
+                line.extend_from_slice(&filled[..taken]);
+                self.consume(taken);
+                count += taken;
+                if found.is_some() || taken == 0 {
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        })
+    }
+
+    /// Reads until the end of the stream, and appends all of it to `bytes`. Returns how many.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read). What arrived before is in `bytes`.
+    ///
+    /// # Cancellation
+    /// **Partial.** What arrived is in `bytes`; calling it again with the same `bytes` goes on.
+    #[track_caller]
+    fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::here();
+        let mut count = 0;
+        poll_fn(move |cx| {
+            loop {
+                ready!(self.poll_fill(cx, &mut leaf, 1))?;
+                let filled = self.filled();
+                if filled.is_empty() {
+                    return Poll::Ready(Ok(count));
+                }
+                let taken = filled.len();
+                bytes.extend_from_slice(filled);
+                self.consume(taken);
+                count += taken;
+            }
+        })
+    }
+}
+
+/// Reads what is there into `buf`.
+fn take<R: Read + ?Sized>(reader: &mut R, buf: &mut [u8]) -> usize {
+    let count = copy(reader.filled(), buf);
+    reader.consume(count);
+    count
+}
+
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    to[..count].copy_from_slice(&from[..count]);
+    count
+}
+
+impl<R: Read + ?Sized> Read for &mut R {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        min: usize,
+    ) -> Poll<io::Result<()>> {
+        (**self).poll_fill(cx, leaf, min)
+    }
+
+    fn filled(&self) -> &[u8] {
+        (**self).filled()
+    }
+
+    fn consume(&mut self, count: usize) {
+        (**self).consume(count);
+    }
+}

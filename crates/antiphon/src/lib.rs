@@ -1,0 +1,72 @@
+//! An event loop for one thread: tasks that you can look at while they sleep.
+//!
+//! ```
+//! use antiphon::io::{Read, Write};
+//! use antiphon::net::{TcpListener, TcpStream};
+//!
+//! antiphon::run(async || {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let echo = antiphon::spawn(async move || {
+//!         let (mut stream, _) = listener.accept().await?;
+//!         let mut bytes = [0; 64];
+//!         while let count @ 1.. = stream.read(&mut bytes).await? {
+//!             stream.write_all(&bytes[..count]).await?;
+//!         }
+//!         Ok::<(), std::io::Error>(())
+//!     });
+//!
+//!     let mut stream = TcpStream::connect(address).await?;
+//!     stream.write_all(b"antiphon").await?;
+//!     let mut answer = [0; 8];
+//!     stream.read_exact(&mut answer).await?;
+//!     assert_eq!(&answer, b"antiphon");
+//!     drop(stream);
+//!     echo.await.expect("the task does not panic")
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # The parts
+//! - [`run`] and [`Runtime`] start a loop on this thread. [`spawn`] and [`TaskBuilder`] start tasks on it; a
+//!   [`JoinHandle`] awaits their end. A task lives and ends on its thread, so nothing in it need be `Send`.
+//! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them.
+//! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
+//! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
+//! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
+//!
+//! # How it works
+//! A waker is a number, not a pointer: its clones are free, and one that comes too late reaches nobody. A leaf that waits leaves
+//! a record with its kind and its line. The system only ever touches memory that belongs to the loop, so a future can be
+//! dropped, or forgotten, at any moment. I/O goes through `io_uring` where the system grants it and through epoll elsewhere;
+//! [`Runtime::driver`] says which, and the environment variable `ANTIPHON_DRIVER` (`readiness`, `io_uring`) chooses.
+//! In [virtual time](DriverKind::VirtualTime) the clock jumps to the next deadline, and every run is the same.
+//!
+//! # What is not here
+//! - Cancellation is by dropping a future. What that does is said with each function; nothing is delivered to it.
+//! - When `main` ends, the tasks that are left are dropped. There are no groups that wait for their tasks.
+//! - One loop uses one thread. There are no files, processes or signals, and no pool of threads for blocking work.
+//! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
+//!
+//! # Features
+//! - `futures-io`: the streams implement the traits of that crate.
+//! - `hyper`: the streams implement `hyper::rt::{Read, Write}`.
+
+pub mod io;
+mod look;
+pub mod net;
+mod random;
+mod runtime;
+pub mod sync;
+mod sys;
+mod task;
+pub mod time;
+mod wait;
+mod worker;
+
+pub use crate::look::{TaskSnapshot, TaskState, Tree, Wait, tree};
+pub use crate::random::fill_random;
+pub use crate::runtime::{DriverKind, Runtime, RuntimeBuilder, run};
+pub use crate::task::{
+    JoinHandle, TaskBuilder, TaskError, TaskId, TaskLocal, YieldNow, spawn, yield_now,
+};

@@ -1,0 +1,242 @@
+//! Looking: who waits, for what, on which line, and since when.
+//!
+//! Every leaf leaves a record while it waits, so looking is a *read*: nothing is polled, and nothing is paid for it
+//! while nobody looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use crate::task::TaskId;
+use crate::worker::{Worker, current};
+
+/// Takes a picture of the loop's tasks.
+///
+/// Print it with `{}` as text, or with [`to_json`](Tree::to_json). The moments in it are those of this turn.
+///
+/// # Panics
+/// If no loop is running on this thread.
+///
+/// # Examples
+/// ```
+/// use antiphon::{TaskBuilder, run, time, tree, yield_now};
+/// use std::time::Duration;
+///
+/// run(async || {
+///     let sleeper = TaskBuilder::new().name("sleeper").spawn(async || {
+///         time::sleep(Duration::from_secs(3600)).await;
+///     });
+///     yield_now().await;
+///     let text = tree().to_string();
+///     assert!(text.contains("sleeper") && text.contains("sleep"), "{text}");
+///     # let _ = sleeper;
+/// });
+/// ```
+#[track_caller]
+pub fn tree() -> Tree {
+    current(Tree::of)
+}
+
+/// A picture of a loop: its tasks, in the order in which they were spawned.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The tasks, parents before their children.
+    pub tasks: Vec<TaskSnapshot>,
+}
+
+/// A task in a [`Tree`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskSnapshot {
+    /// Its number.
+    pub id: TaskId,
+    /// The task that spawned it, which may have ended; `None` for the main task.
+    pub parent: Option<TaskId>,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// The line that spawned it.
+    pub origin: &'static Location<'static>,
+    /// What it is doing.
+    pub state: TaskState,
+    /// What it waits for; several things, if it waits for any of them.
+    pub waits: Vec<Wait>,
+}
+
+/// What a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Its step is under way: it is the one that looks.
+    Running,
+    /// It has a step due.
+    Ready,
+    /// It waits: for what, [`TaskSnapshot::waits`] says. If that is empty, for a future that is not of this crate.
+    Waiting,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Wait {
+    /// The kind of thing: `"sleep"`, `"mutex"`, `"tcp read"`, ….
+    pub kind: &'static str,
+    /// The line that waits.
+    pub at: &'static Location<'static>,
+    /// For how long, up to the start of this turn.
+    pub elapsed: Duration,
+}
+
+impl Tree {
+    fn of(worker: &Worker) -> Self {
+        let now: Instant = worker.now();
+        let mut waits: BTreeMap<_, Vec<Wait>> = BTreeMap::new();
+        worker.waits().for_each(|waiting| {
+            let elapsed = now.saturating_duration_since(waiting.since);
+            let wait = Wait {
+                kind: waiting.reason.kind,
+                at: waiting.reason.at,
+                elapsed,
+            };
+            waits.entry(waiting.task).or_default().push(wait);
+        });
+        let mut tasks = Vec::new();
+        worker.for_each_task(|address, header, is_ready| {
+            let state = if worker.running_address() == address {
+                TaskState::Running
+            } else if is_ready {
+                TaskState::Ready
+            } else {
+                TaskState::Waiting
+            };
+            tasks.push(TaskSnapshot {
+                id: header.id,
+                parent: header.parent,
+                name: header.name.as_deref().map(str::to_owned),
+                origin: header.origin,
+                state,
+                waits: waits.remove(&address).unwrap_or_default(),
+            });
+        });
+        tasks.sort_by_key(|task| task.id);
+        Self { tasks }
+    }
+
+    /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "waits": [{"kind", "at",
+    /// "elapsed_ns"}]}]}`. Absent names and parents are `null`.
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{\"tasks\":[");
+        for (index, task) in self.tasks.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let parent = task
+                .parent
+                .map_or_else(|| "null".to_owned(), |parent| parent.to_string());
+            let name = task
+                .name
+                .as_deref()
+                .map_or_else(|| "null".to_owned(), quoted);
+            let origin = quoted(&task.origin.to_string());
+            let (id, state) = (task.id, quoted(task.state.name()));
+            let _ = write!(
+                json,
+                "{comma}{{\"id\":{id},\"parent\":{parent},\"name\":{name},\"origin\":{origin},\"state\":{state},\"waits\":["
+            );
+            for (index, wait) in task.waits.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                let (kind, at) = (quoted(wait.kind), quoted(&wait.at.to_string()));
+                let elapsed = wait.elapsed.as_nanos();
+                let _ = write!(
+                    json,
+                    "{comma}{{\"kind\":{kind},\"at\":{at},\"elapsed_ns\":{elapsed}}}"
+                );
+            }
+            json.push_str("]}");
+        }
+        json.push_str("]}");
+        json
+    }
+
+    /// Returns the tasks in the order in which a tree is printed, each with its depth.
+    fn by_depth(&self) -> Vec<(usize, &TaskSnapshot)> {
+        let known: BTreeSet<TaskId> = self.tasks.iter().map(|task| task.id).collect();
+        let mut children: BTreeMap<Option<TaskId>, Vec<&TaskSnapshot>> = BTreeMap::new();
+        for task in &self.tasks {
+            // A task whose parent has ended is shown at the root.
+            children
+                .entry(task.parent.filter(|parent| known.contains(parent)))
+                .or_default()
+                .push(task);
+        }
+        // A stack of its own: a chain of spawns may be longer than the thread's stack is deep.
+        let mut ordered = Vec::with_capacity(self.tasks.len());
+        let mut todo: Vec<_> = children
+            .remove(&None)
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|task| (0, task))
+            .collect();
+        while let Some((depth, task)) = todo.pop() {
+            ordered.push((depth, task));
+            let below = children.remove(&Some(task.id)).into_iter().flatten();
+            todo.extend(below.rev().map(|child| (depth + 1, child)));
+        }
+        ordered
+    }
+}
+
+impl TaskState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// One line a task, children under their parents, what each waits for below it.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, task) in self.by_depth() {
+            writeln!(f, "{:indent$}{task}", "", indent = depth * 2)?;
+            for wait in &task.waits {
+                writeln!(f, "{:indent$}{wait}", "", indent = depth * 2 + 4)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TaskSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, "`{name}` ")?;
+        }
+        write!(f, "{} (spawned at {})", self.state.name(), self.origin)
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} for {:?}", self.kind, self.at, self.elapsed)
+    }
+}
+
+/// Returns `text` as a JSON string.
+fn quoted(text: &str) -> String {
+    let mut json = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            control if control < ' ' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(control));
+            }
+            other => json.push(other),
+        }
+    }
+    json.push('"');
+    json
+}

@@ -1,0 +1,194 @@
+//! Listening for TCP connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
+
+use socket2::{Domain, Protocol, Type};
+
+use super::acceptor::Acceptor;
+use super::addresses::ToAddresses;
+use super::stream::{fd_of, ip_address, socket_of};
+use super::tcp_stream::TcpStream;
+
+/// A socket that TCP connections arrive at.
+///
+/// Dropping it closes it, and with it the connections that nobody accepted. See the [module](super) for an example.
+#[derive(Debug)]
+pub struct TcpListener {
+    acceptor: Acceptor,
+}
+
+/// Connections that the system keeps for us until they are accepted. It takes its own limit if that is lower.
+const BACKLOG: i32 = 1024;
+
+impl TcpListener {
+    /// Listens at the first of the addresses that allows it. Port 0 lets the system choose one.
+    ///
+    /// The address may have been in use a moment ago (`SO_REUSEADDR`). For other options, make the socket by other means and
+    /// take it in with [`from_std`](Self::from_std).
+    ///
+    /// # Errors
+    /// - [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody else listens there;
+    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if this machine has no such address;
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied), on most systems, for ports below 1024;
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` names nothing, and what the lookup of a name says.
+    ///
+    /// # Cancellation
+    /// **Did not happen.**
+    #[track_caller]
+    pub fn bind<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
+        let (target, at) = (address.to_target(), Location::caller());
+        async move {
+            let mut result = Err(io::ErrorKind::InvalidInput.into());
+            for address in target.addresses(at).await? {
+                result = listen(address);
+                if result.is_ok() {
+                    break;
+                }
+            }
+            result
+        }
+    }
+
+    /// Takes in a socket that listens already.
+    ///
+    /// # Errors
+    /// If it can't be made non-blocking.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        Self::of_fd(listener.into())
+    }
+
+    /// Returns the socket in blocking mode. Connections that had arrived and that nobody accepted are closed.
+    ///
+    /// # Errors
+    /// If the descriptor can't be duplicated, because too many are open.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        fd_of(&self.acceptor.socket).map(Into::into)
+    }
+
+    /// Waits for the next connection. Returns it, and the peer's address.
+    ///
+    /// Several tasks may wait; the connections come to whoever runs first. Between two calls up to 64 connections are
+    /// accepted ahead; more wait in the system's queue.
+    ///
+    /// # Errors
+    /// If there are no descriptors or no memory left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). The listener is in order;
+    /// the connection waits, and the next call waits a tenth of a second before it asks for it again. So a loop that
+    /// reports the error and goes on neither spins nor fails silently. Any other error means that the socket does not listen.
+    ///
+    /// A connection that was broken off before it was accepted is not an error: it is left out.
+    ///
+    /// # Panics
+    /// If no loop is running on this thread.
+    ///
+    /// # Cancellation
+    /// **Did not happen.** A connection that arrives later waits for the next call.
+    #[track_caller]
+    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
+        let at = Location::caller();
+        async move {
+            loop {
+                let stream = TcpStream::of_fd(self.acceptor.accept(at).await?, at)?;
+                match stream.peer_addr() {
+                    Ok(address) => return Ok((stream, address)),
+                    // It was accepted, and had been broken off: there is no peer whose address could be told.
+                    Err(_) => drop(stream),
+                }
+            }
+        }
+    }
+
+    /// Closes the listener, and waits until it is closed. Connections that nobody accepted are closed with it.
+    ///
+    /// Dropping it does the same in the background: if somebody waited for a connection, the address is free a turn of the
+    /// loop later. To bind it again at once, close it.
+    ///
+    /// # Cancellation
+    /// **Finishes first.** It goes on in the background.
+    #[track_caller]
+    pub fn close(self) -> impl Future<Output = ()> {
+        self.acceptor.close(Location::caller())
+    }
+
+    /// Returns the connections as they arrive, one after the other, without end.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use antiphon::net::TcpListener;
+    /// # antiphon::run(async || {
+    /// let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    /// let mut incoming = listener.incoming();
+    /// loop {
+    ///     match incoming.next().await {
+    ///         Ok(stream) => println!("{:?} is here", stream.peer_addr()),
+    ///         Err(error) => eprintln!("not accepting for a moment: {error}"),
+    ///     }
+    /// }
+    /// # #[allow(unreachable_code)]
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub const fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// Returns the address that it listens at, with the port that the system chose.
+    ///
+    /// # Errors
+    /// What `getsockname(2)` says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        ip_address(&self.acceptor.socket.local_address()?)
+    }
+
+    fn of_fd(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            acceptor: Acceptor::new(socket_of(fd)?, "tcp accept"),
+        })
+    }
+}
+
+/// The connections of a [`TcpListener`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Incoming<'_> {
+    /// Waits for the next connection: see [`TcpListener::accept`].
+    ///
+    /// # Errors
+    /// Those of [`TcpListener::accept`].
+    ///
+    /// # Cancellation
+    /// **Did not happen.**
+    #[track_caller]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it is what `Iterator::next` is called where one waits for it"
+    )]
+    pub fn next(&mut self) -> impl Future<Output = io::Result<TcpStream>> {
+        let accept = self.listener.accept();
+        async move { accept.await.map(|(stream, _)| stream) }
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.acceptor.socket.as_fd()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::of_fd(socket.into())
+}

@@ -1,0 +1,250 @@
+//! A stream's direction towards the peer.
+//!
+//! The send belongs to the stream, as the receive does on the other [side](super::read_side): whoever waits for it may go
+//! away, and it is finished in the background. Only dropping the stream ends it.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use socket2::SockRef;
+
+use crate::io::Leaf;
+use crate::sys::{Op, Operation, Output, Socket};
+
+#[derive(Debug)]
+pub(super) struct WriteSide {
+    socket: Rc<Socket>,
+    /// What the task tree shows.
+    kind: &'static str,
+    /// The send under way, with its memory.
+    send: Option<Operation>,
+    /// Why what was taken over can't be sent. Told by the next call.
+    error: Option<io::Error>,
+    /// Memory for the next send; if `unclaimed`, with what was sent.
+    buffer: Vec<u8>,
+    /// Set by [`poll_write`](Self::poll_write) alone: `buffer[start..]`, or the send under way, is what its caller has not
+    /// been told is written.
+    unclaimed: Option<usize>,
+    /// Set while the side is a half of its own: dropped, it tells the peer that no more will come.
+    pub(super) is_half: bool,
+    /// Stands for the callers who have no leaf: those of foreign traits.
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "hyper")),
+        allow(dead_code, reason = "the foreign traits are features")
+    )]
+    leaf: Leaf,
+}
+
+/// Memory beyond this is given back when it is sent.
+const KEEP_MAX: usize = 256 * 1024;
+
+impl WriteSide {
+    pub(super) const fn new(socket: Rc<Socket>, kind: &'static str, leaf: Leaf) -> Self {
+        Self {
+            socket,
+            kind,
+            send: None,
+            error: None,
+            buffer: Vec::new(),
+            unclaimed: None,
+            is_half: false,
+            leaf,
+        }
+    }
+
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+    ) -> Poll<io::Result<()>> {
+        if let Some(send) = &mut self.send {
+            let answer = ready!(leaf.poll(cx, send, self.kind));
+            self.send = None;
+            self.settle(answer);
+        }
+        Poll::Ready(self.error.take().map_or(Ok(()), Err))
+    }
+
+    pub(super) fn start_write(&mut self, leaf: &Leaf, bufs: &[IoSlice<'_>], max: usize) -> usize {
+        assert!(
+            self.send.is_none(),
+            "a write begins before the one before has ended"
+        );
+        self.unclaimed = None;
+        let mut memory = std::mem::take(&mut self.buffer);
+        memory.clear();
+        memory.reserve(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(max));
+        for buf in bufs {
+            let count = buf.len().min(max - memory.len());
+            memory.extend_from_slice(&buf[..count]);
+        }
+        let count = memory.len();
+        self.start_send(memory, leaf);
+        count
+    }
+
+    /// Sends memory that the caller gives away, and gives it back. `began` is set while the send has that memory.
+    pub(super) fn poll_write_owned(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        memory: &mut Vec<u8>,
+        began: &mut bool,
+    ) -> Poll<io::Result<usize>> {
+        if !*began {
+            ready!(self.poll_flush(cx, leaf))?;
+            *began = true;
+            self.unclaimed = None;
+            self.start_send(std::mem::take(memory), leaf);
+        }
+        let Some(send) = &mut self.send else {
+            *memory = std::mem::take(&mut self.buffer);
+            return Poll::Ready(Ok(0));
+        };
+        let answer = ready!(leaf.poll(cx, send, self.kind));
+        self.send = None;
+        let (returned, result) = outcome(answer);
+        *memory = returned;
+        Poll::Ready(result.map(|()| memory.len()))
+    }
+
+    /// Writes for a caller who polls, and polls again with the same bytes until they are written: foreign traits.
+    ///
+    /// The first poll takes the bytes over, and is pending until they are sent. The next one claims them, by beginning with
+    /// those very bytes. One that begins otherwise is another write, of a caller who has given that one up: it comes after.
+    #[cfg(any(feature = "futures-io", feature = "hyper"))]
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_flush_anonymously(cx))?;
+            if let Some(count) = self.claim(bufs) {
+                return Poll::Ready(Ok(count));
+            }
+            let leaf = std::mem::replace(&mut self.leaf, Leaf::here());
+            let count = self.start_write(&leaf, bufs, crate::io::WRITE_MAX);
+            self.leaf = leaf;
+            if count == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            self.unclaimed = Some(0);
+        }
+    }
+
+    #[cfg(any(feature = "futures-io", feature = "hyper"))]
+    pub(super) fn poll_flush_anonymously(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut leaf = std::mem::replace(&mut self.leaf, Leaf::here());
+        let result = self.poll_flush(cx, &mut leaf);
+        self.leaf = leaf;
+        result
+    }
+
+    #[cfg(any(feature = "futures-io", feature = "hyper"))]
+    pub(super) fn poll_shutdown_anonymously(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush_anonymously(cx))?;
+        Poll::Ready(self.shutdown_now())
+    }
+
+    /// Claims what was sent for [`poll_write`](Self::poll_write), if `bufs` begin with it.
+    #[cfg(any(feature = "futures-io", feature = "hyper"))]
+    fn claim(&mut self, bufs: &[IoSlice<'_>]) -> Option<usize> {
+        let start = self.unclaimed.take()?;
+        let sent = &self.buffer[start..];
+        let mut count = 0;
+        for buf in bufs {
+            let common = buf.len().min(sent.len() - count);
+            if buf[..common] != sent[count..count + common] {
+                return None;
+            }
+            count += common;
+        }
+        if count < sent.len() {
+            self.unclaimed = Some(start + count);
+        }
+        Some(count).filter(|count| *count > 0)
+    }
+
+    pub(super) fn poll_shutdown(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx, leaf))?;
+        Poll::Ready(self.shutdown_now())
+    }
+
+    /// Returns `true` if something is being sent.
+    pub(super) const fn is_sending(&self) -> bool {
+        self.send.is_some()
+    }
+
+    /// Tells the peer that no more will come.
+    pub(super) fn shutdown_now(&self) -> io::Result<()> {
+        match SockRef::from(&*self.socket).shutdown(Shutdown::Write) {
+            // The peer has gone, and knows.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Begins to send `memory`; nothing, if it is empty.
+    fn start_send(&mut self, memory: Vec<u8>, leaf: &Leaf) {
+        if memory.is_empty() {
+            self.buffer = memory;
+            return;
+        }
+        let op = Op::Send {
+            socket: Rc::clone(&self.socket),
+            buffer: memory,
+            from: 0,
+        };
+        self.send = Some(Operation::start(op, self.kind, leaf.location()));
+    }
+
+    /// Takes in what came of the send.
+    fn settle(&mut self, answer: Option<(io::Result<Output>, Option<Op>)>) {
+        let (memory, result) = outcome(answer);
+        if let Err(error) = result {
+            self.unclaimed = None;
+            self.error = Some(error);
+        }
+        if self.unclaimed.is_some() || memory.capacity() <= KEEP_MAX {
+            self.buffer = memory;
+        }
+    }
+}
+
+impl Drop for WriteSide {
+    fn drop(&mut self) {
+        if self.is_half {
+            self.send = None;
+            // The peer may have gone; then there is nobody to tell.
+            let _ = self.shutdown_now();
+        }
+    }
+}
+
+/// The memory of a send, and what came of it. A send that went well has sent all.
+fn outcome(answer: Option<(io::Result<Output>, Option<Op>)>) -> (Vec<u8>, io::Result<()>) {
+    let ended = || io::Error::other("the loop ended before all was sent");
+    match answer {
+        Some((result, Some(Op::Send { buffer, .. }))) => {
+            let result = match result {
+                Err(error) if error.raw_os_error() == Some(Errno::CANCELED.raw_os_error()) => {
+                    Err(ended())
+                }
+                result => result.map(|_| ()),
+            };
+            (buffer, result)
+        }
+        _ => (Vec::new(), Err(ended())),
+    }
+}

@@ -1,0 +1,184 @@
+//! What an operation can do right now: one system call that never waits.
+//!
+//! The sockets are non-blocking. `Pending` means that the call said `EAGAIN` and changed nothing, so the operation is
+//! tried again when its socket is ready. `EINTR` is tried again at once.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::task::Poll;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, Result};
+use rustix::net::{RecvFlags, connect, recv, recvfrom, send, sendto, sockopt};
+
+use super::op::{Address, Interest, Op, Output};
+use super::socket::Socket;
+use super::{address, platform};
+
+impl Op {
+    pub(super) const fn socket(&self) -> &Rc<Socket> {
+        match self {
+            Self::Accept { socket }
+            | Self::Connect { socket, .. }
+            | Self::Recv { socket, .. }
+            | Self::Send { socket, .. }
+            | Self::RecvFrom { socket, .. }
+            | Self::SendTo { socket, .. }
+            | Self::Poll { socket, .. } => socket,
+        }
+    }
+
+    /// What the socket must be ready for before another attempt has a chance.
+    pub(super) const fn interest(&self) -> Interest {
+        match self {
+            Self::Accept { .. } | Self::Recv { .. } | Self::RecvFrom { .. } => Interest::Read,
+            Self::Connect { .. } | Self::Send { .. } | Self::SendTo { .. } => Interest::Write,
+            Self::Poll { interest, .. } => *interest,
+        }
+    }
+}
+
+/// Makes the first attempt.
+pub(super) fn start(op: &mut Op) -> Poll<Result<Output>> {
+    match op {
+        Op::Connect { socket, address } => start_connect(socket, address),
+        op => resume(op),
+    }
+}
+
+/// Makes a later attempt.
+pub(super) fn resume(op: &mut Op) -> Poll<Result<Output>> {
+    loop {
+        match attempt(op) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Poll::Pending,
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+fn attempt(op: &mut Op) -> Result<Output> {
+    match op {
+        Op::Accept { socket } => accept(socket).map(Output::Accepted),
+        Op::Connect { socket, .. } => finish_connect(socket),
+        Op::Recv {
+            socket,
+            buffer,
+            peek,
+        } => {
+            let flags = recv_flags(*peek);
+            let (count, _) = if is_full(buffer) {
+                recv(socket, no_room(), flags)?
+            } else {
+                recv(socket, spare_capacity(buffer), flags)?
+            };
+            Ok(Output::Count(count))
+        }
+        Op::Send {
+            socket,
+            buffer,
+            from,
+        } => send(socket, &buffer[*from..], platform::SEND_FLAGS).map(Output::Count),
+        Op::RecvFrom {
+            socket,
+            buffer,
+            address,
+            peek,
+        } => {
+            let flags = recv_flags(*peek);
+            let (count, _, sender) = if is_full(buffer) {
+                recvfrom(socket, no_room(), flags)?
+            } else {
+                recvfrom(socket, spare_capacity(buffer), flags)?
+            };
+            *address = sender.and_then(address::decode);
+            Ok(Output::Count(count))
+        }
+        Op::SendTo {
+            socket,
+            buffer,
+            address,
+        } => sendto(
+            socket,
+            buffer,
+            platform::SEND_FLAGS,
+            &address::encode(address)?,
+        )
+        .map(Output::Count),
+        Op::Poll { socket, interest } => is_ready(socket, *interest),
+    }
+}
+
+/// Takes one connection. A connection that failed while it was in the queue is not the listener's failure: accept(2)
+/// names the errors that mean this, and the next one is taken in its place.
+fn accept(socket: &Socket) -> Result<OwnedFd> {
+    loop {
+        match platform::accept(socket) {
+            Err(
+                Errno::CONNABORTED
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH,
+            ) => {}
+            result => return result,
+        }
+    }
+}
+
+/// `EAGAIN` ends a connect: a Unix socket says so if the listener's queue is full, and nothing tells when it is not.
+fn start_connect(socket: &Socket, address: &Address) -> Poll<Result<Output>> {
+    let result = address::encode(address).and_then(|address| connect(socket, &address));
+    match result {
+        // Interrupted, it goes on in the background as well: connect(2).
+        Err(Errno::INPROGRESS | Errno::INTR) => Poll::Pending,
+        result => Poll::Ready(result.map(|()| Output::Count(0))),
+    }
+}
+
+/// Asks what came of a connect that was begun. Writable is how it ends, well or not; the socket's error says which.
+fn finish_connect(socket: &Socket) -> Result<Output> {
+    is_ready(socket, Interest::Write)?;
+    sockopt::socket_error(socket)??;
+    Ok(Output::Count(0))
+}
+
+/// `EAGAIN` if not. Errors and hang-ups are readiness: the next call tells them.
+fn is_ready(socket: &Socket, interest: Interest) -> Result<Output> {
+    let flags = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), flags)];
+    match poll(
+        &mut fds,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    )? {
+        0 => Err(Errno::AGAIN),
+        _ => Ok(Output::Count(0)),
+    }
+}
+
+fn is_full(buffer: &Vec<u8>) -> bool {
+    buffer.len() == buffer.capacity()
+}
+
+/// In place of the spare capacity of a buffer that has none, which can't be lent. The call is made all the same: it tells
+/// of errors.
+const fn no_room<'a>() -> &'a mut [u8; 0] {
+    &mut []
+}
+
+const fn recv_flags(peek: bool) -> RecvFlags {
+    if peek {
+        RecvFlags::PEEK
+    } else {
+        RecvFlags::empty()
+    }
+}

@@ -1,0 +1,54 @@
+//! What is particular to Linux.
+
+mod bell;
+mod epoll;
+mod uring;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr as UnixAddr;
+
+use rustix::io::Result;
+use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, accept_with, ipproto, sockopt};
+
+use super::Driver;
+
+pub(super) use self::epoll::{Event, Poller};
+use self::uring::Uring;
+
+/// Makes the driver that is better than readiness, and says what the system granted it.
+///
+/// # Errors
+/// What the system says when it refuses.
+pub(super) fn proactor() -> std::io::Result<(Box<dyn Driver>, String)> {
+    let uring = Uring::new()?;
+    let granted = uring.setup().to_string();
+    Ok((Box::new(uring), granted))
+}
+
+/// A peer that has gone is an error of the call, never a signal to the process.
+pub(super) const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+/// Takes a connection as a non-blocking descriptor that is closed on `exec`.
+pub(super) fn accept(listener: impl AsFd) -> Result<OwnedFd> {
+    accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+/// Whether a receive that leaves room says that there is nothing more to receive. So it is with TCP. A datagram says nothing
+/// of the next one, and a Unix stream stops where another sender's bytes begin.
+pub(super) fn ends_when_empty(socket: BorrowedFd<'_>) -> bool {
+    matches!(sockopt::socket_protocol(socket), Ok(Some(ipproto::TCP)))
+}
+
+/// Encodes a Unix address that is abstract or has no name.
+pub(super) fn encode_without_path(address: &UnixAddr) -> Result<SocketAddrUnix> {
+    match address.as_abstract_name() {
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => Ok(SocketAddrUnix::new_unnamed()),
+    }
+}
+
+/// Decodes the name of an abstract Unix address.
+pub(super) fn decode_abstract(name: &[u8]) -> Option<UnixAddr> {
+    UnixAddr::from_abstract_name(name).ok()
+}

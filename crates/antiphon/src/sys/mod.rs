@@ -1,0 +1,67 @@
+//! The only place that knows an operating system: operations as data, and the drivers that carry them out.
+//!
+//! ```text
+//!   leaf ── submit(token, Op) ──▶ driver ──▶ kernel (io_uring, epoll) or simulator
+//!   leaf ◀── Completion{token} ── driver ◀──
+//! ```
+//! Memory that an operation needs travels inside the [`Op`] and comes back in its [`Completion`]. Until then the driver owns
+//! it, whatever becomes of the future that waits. One in, one out: each submitted operation has exactly one last
+//! completion, cancelled or not; only then is it over.
+
+mod address;
+mod attempt;
+mod choose;
+mod entropy;
+mod op;
+mod operation;
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "unix.rs")]
+mod platform;
+mod readiness;
+mod slots;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod virtual_time;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::worker::Kick;
+
+pub(crate) use self::choose::{Choice, Decision, Wish, choose};
+pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
+pub(crate) use self::operation::{Operation, Operations, Taken, complete_all};
+use self::readiness::Readiness;
+pub(crate) use self::socket::Socket;
+use self::virtual_time::VirtualTime;
+
+/// What carries out operations, tells the time, and ends the worker's sleep. One a worker.
+pub(crate) trait Driver {
+    /// Its name, for messages and the task tree: `"io_uring"`, `"epoll"`, ….
+    fn name(&self) -> &'static str;
+
+    /// Returns what ends [`wait`](Self::wait) from another thread.
+    fn kick(&self) -> Arc<dyn Kick>;
+
+    fn now(&self) -> Instant;
+
+    /// Fills `bytes` from the source of entropy.
+    fn fill_random(&mut self, bytes: &mut [u8]);
+
+    /// Takes an operation in. Those that are under way together on one socket and direction may be done in any order.
+    /// Nothing is reported before the next [`wait`](Self::wait), not even a failure to start.
+    fn submit(&mut self, token: Token, op: Op);
+
+    /// Asks for the end of an operation that may still be under way. Its completion says what came of it: it may have
+    /// been done all the same. A token whose operation is over is ignored.
+    fn cancel(&mut self, token: Token);
+
+    /// Hands what was submitted and cancelled to the kernel, and collects completions into `done`. Sleeps until there is
+    /// one, or a kick, or `until`; `None` has no end, and a moment that is past does not sleep at all.
+    fn wait(&mut self, until: Option<Instant>, done: &mut Vec<Completion>);
+
+    /// The operations that have no last completion yet.
+    fn in_flight(&self) -> usize;
+}

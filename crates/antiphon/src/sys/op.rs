@@ -1,0 +1,99 @@
+//! Operations as data.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use super::socket::Socket;
+
+/// Names an operation from its submission to its last completion. The driver hands it back and makes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(pub(crate) u64);
+
+impl Token {
+    /// The entry of its operation: the lower half.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the upper half tells operations apart that had the entry"
+    )]
+    pub(crate) const fn index(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// An operation, with the memory that it needs and a share of the socket that it is about: neither goes before the operation
+/// is over.
+#[derive(Debug)]
+pub(crate) enum Op {
+    /// Accepts connections, one completion each ([`Output::Accepted`]), until it is cancelled or fails.
+    Accept { socket: Rc<Socket> },
+    /// Connects. Late success: the stream is closed with its socket.
+    Connect {
+        socket: Rc<Socket>,
+        address: Address,
+    },
+    /// Receives into `buffer`, after its length and up to its capacity. The result is the number of bytes, also
+    /// appended to the length; 0 at the end of the stream, if there was room.
+    Recv {
+        socket: Rc<Socket>,
+        buffer: Vec<u8>,
+        peek: bool,
+    },
+    /// Sends `buffer[from..]`. The result is how many bytes were taken, at least one.
+    Send {
+        socket: Rc<Socket>,
+        buffer: Vec<u8>,
+        from: usize,
+    },
+    /// Receives one datagram into `buffer` as `Recv` does. `address` becomes the sender's.
+    RecvFrom {
+        socket: Rc<Socket>,
+        buffer: Vec<u8>,
+        address: Option<Address>,
+        peek: bool,
+    },
+    /// Sends `buffer` as one datagram to `address`.
+    SendTo {
+        socket: Rc<Socket>,
+        buffer: Vec<u8>,
+        address: Address,
+    },
+    /// Waits until the socket may be read (or written) without waiting. The result is 0.
+    Poll {
+        socket: Rc<Socket>,
+        interest: Interest,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+}
+
+/// Where a socket is, in either family.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    Ip(SocketAddr),
+    Unix(std::os::unix::net::SocketAddr),
+}
+
+/// What came of an operation.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) token: Token,
+    /// `ECANCELED` if it was ended before it did anything.
+    pub(crate) result: io::Result<Output>,
+    /// The operation with its memory, if it is over. `None` if more completions follow.
+    pub(crate) op: Option<Op>,
+}
+
+/// What an operation that went well has to say.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// As the operation defines it; 0 if it does not.
+    Count(usize),
+    /// A new connection. Dropped, it is closed.
+    Accepted(OwnedFd),
+}

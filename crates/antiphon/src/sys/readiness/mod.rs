@@ -1,0 +1,275 @@
+//! A driver for systems that tell when a descriptor is ready: epoll, kqueue.
+//!
+//! ```text
+//!   submit ──▶ attempt ── done ─────────────────────────────┐
+//!                 │ EAGAIN                                  ▼
+//!                 ▼                                    done ──▶ wait hands it out
+//!          parked under (descriptor, direction)             ▲
+//!                 │ the poller says ready                   │
+//!                 └────────▶ attempt again, oldest first ───┘
+//! ```
+//! Operations on one descriptor and direction are done in the order in which they came. Readiness is edge-triggered, so a
+//! queue is worked off until the system says `EAGAIN`, or it is noted as due and continued by the next wait.
+
+mod source;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use self::source::Sources;
+use super::op::{Completion, Interest, Op, Output, Token};
+use super::platform::{Event, Poller};
+use super::slots::{Key, Slots};
+use super::tokens::Tokens;
+use super::{Driver, attempt};
+use crate::worker::Kick;
+
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    // First, so that it is closed before the sockets of the parked operations.
+    poller: Poller,
+    sources: Sources,
+    parked: Slots<Parked>,
+    tokens: Tokens,
+    /// Queues to work off at the next wait although no event will say so.
+    due: Vec<(RawFd, Interest)>,
+    events: Vec<Event>,
+    done: Vec<Completion>,
+    /// How many of `done` are last completions.
+    done_last: usize,
+    /// Waits since the poller was last asked.
+    unasked: u32,
+}
+
+/// An operation whose socket was not ready.
+#[derive(Debug)]
+struct Parked {
+    token: Token,
+    op: Op,
+}
+
+/// What the poller had to say.
+struct Asked {
+    is_kicked: bool,
+    /// There was no event: if it slept, then until the end.
+    is_silent: bool,
+}
+
+/// Operations of one queue that a turn does before it looks at the others: a listener in a storm of connections, or a pair
+/// that floods itself, can't hold up the rest.
+const BATCH: usize = 64;
+
+/// Waits in a row that may return what is done already without asking the poller. It saves a system call in a turn that
+/// did something, and makes an event wait for no more turns than this.
+const UNASKED_MAX: u32 = 4;
+
+impl Readiness {
+    /// # Errors
+    /// What the system says when it refuses the descriptors.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            sources: Sources::new(),
+            parked: Slots::new(),
+            tokens: Tokens::default(),
+            due: Vec::new(),
+            events: Vec::new(),
+            done: Vec::new(),
+            done_last: 0,
+            unasked: 0,
+        })
+    }
+
+    fn park(&mut self, token: Token, op: Op) {
+        let fd = op.socket().as_raw_fd();
+        let interest = op.interest();
+        if let Err(error) = self.sources.register(&mut self.poller, op.socket()) {
+            return self.finish(token, op, Err(error));
+        }
+        let is_accept = matches!(op, Op::Accept { .. });
+        let key = self.parked.insert(Parked { token, op });
+        self.tokens.insert(token, key);
+        self.sources.queue(fd, interest).push_back(key);
+        if is_accept {
+            // It was not attempted: it has a completion for each connection, and is done in batches from the start.
+            self.due.push((fd, interest));
+        }
+    }
+
+    /// Takes a parked operation out of its queue.
+    fn unpark(&mut self, key: Key) -> Option<Parked> {
+        let parked = self.parked.remove(key)?;
+        self.tokens.remove(&parked.token);
+        let fd = parked.op.socket().as_raw_fd();
+        let queue = self.sources.queue(fd, parked.op.interest());
+        if queue.front() == Some(&key) {
+            queue.pop_front();
+        } else {
+            queue.retain(|other| *other != key);
+        }
+        self.sources
+            .idle(&mut self.poller, parked.op.socket().as_fd());
+        Some(parked)
+    }
+
+    /// Attempts the operations of a queue, oldest first, until one must wait.
+    fn work_off(&mut self, fd: RawFd, interest: Interest) {
+        for _ in 0..BATCH {
+            let Some(key) = self.sources.queue(fd, interest).front().copied() else {
+                return;
+            };
+            let Some(parked) = self.parked.get_mut(key) else {
+                unreachable!("a queue holds parked operations")
+            };
+            match (attempt::resume(&mut parked.op), &parked.op) {
+                (Poll::Pending, _) => return,
+                (Poll::Ready(Ok(output)), Op::Accept { .. }) => {
+                    self.done.push(Completion {
+                        token: parked.token,
+                        result: Ok(output),
+                        op: None,
+                    });
+                }
+                (Poll::Ready(result), _) => {
+                    if let Some(Parked { token, op }) = self.unpark(key) {
+                        self.attempted(token, op, result);
+                    }
+                }
+            }
+        }
+        self.due.push((fd, interest));
+    }
+
+    fn work_off_due(&mut self) {
+        for (fd, interest) in std::mem::take(&mut self.due) {
+            self.work_off(fd, interest);
+        }
+    }
+
+    /// Finishes an operation that an attempt has ended.
+    fn attempted(&mut self, token: Token, op: Op, result: rustix::io::Result<Output>) {
+        if let (
+            Op::Recv {
+                socket,
+                buffer,
+                peek: false,
+            },
+            Ok(Output::Count(1..)),
+        ) = (&op, &result)
+        {
+            if buffer.len() < buffer.capacity() {
+                self.sources.note_short(socket);
+            }
+        }
+        self.finish(token, op, result.map_err(Into::into));
+    }
+
+    fn finish(&mut self, token: Token, op: Op, result: io::Result<Output>) {
+        self.done_last += 1;
+        self.done.push(Completion {
+            token,
+            result,
+            op: Some(op),
+        });
+    }
+
+    /// Asks the poller, and works off what is ready.
+    fn ask(&mut self, until: Option<Instant>) -> Asked {
+        self.unasked = 0;
+        let mut events = std::mem::take(&mut self.events);
+        let is_kicked = match self.poller.wait(until, &mut events) {
+            Ok(is_kicked) => is_kicked,
+            Err(error) => panic!("the system can't wait for events: {error}"),
+        };
+        let asked = Asked {
+            is_kicked,
+            is_silent: events.is_empty(),
+        };
+        for event in events.drain(..) {
+            // A late event of a descriptor that was closed says nothing of the one that has its number now.
+            let Some(fd) = self.sources.find(event.key) else {
+                continue;
+            };
+            self.sources.note_event(fd, event);
+            if event.is_readable {
+                self.work_off(fd, Interest::Read);
+            }
+            if event.is_writable {
+                self.work_off(fd, Interest::Write);
+            }
+        }
+        self.events = events;
+        asked
+    }
+}
+
+impl Driver for Readiness {
+    fn name(&self) -> &'static str {
+        Poller::NAME
+    }
+
+    fn kick(&self) -> Arc<dyn Kick> {
+        self.poller.kick()
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) {
+        super::entropy::fill(bytes);
+    }
+
+    fn submit(&mut self, token: Token, mut op: Op) {
+        if matches!(op, Op::Accept { .. }) || self.sources.must_wait(op.socket(), op.interest()) {
+            return self.park(token, op);
+        }
+        match attempt::start(&mut op) {
+            Poll::Pending => self.park(token, op),
+            Poll::Ready(result) => self.attempted(token, op, result),
+        }
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let parked = self
+            .tokens
+            .get(&token)
+            .copied()
+            .and_then(|key| self.unpark(key));
+        if let Some(Parked { token, op }) = parked {
+            self.finish(token, op, Err(rustix::io::Errno::CANCELED.into()));
+        }
+    }
+
+    fn wait(&mut self, until: Option<Instant>, done: &mut Vec<Completion>) {
+        self.work_off_due();
+        // With nothing parked there is nothing to ask about. A kick that is missed is only seen a turn later.
+        let is_past = |until: Option<Instant>| until.is_some_and(|until| until <= Instant::now());
+        if self.done.is_empty() && self.parked.is_empty() && is_past(until) {
+            return;
+        }
+        self.unasked += 1;
+        while self.done.is_empty() || self.unasked > UNASKED_MAX {
+            let may_sleep = self.done.is_empty() && self.due.is_empty();
+            let until = if may_sleep {
+                until
+            } else {
+                Some(Instant::now())
+            };
+            let asked = self.ask(until);
+            if asked.is_kicked || (asked.is_silent && may_sleep) {
+                break;
+            }
+            self.work_off_due();
+        }
+        self.done_last = 0;
+        done.append(&mut self.done);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.parked.len() + self.done_last
+    }
+}

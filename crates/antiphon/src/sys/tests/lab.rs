@@ -1,0 +1,250 @@
+//! A driver on the bench.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::sys::choose::{Wish, choose};
+use crate::sys::{Address, Completion, Driver, Interest, Op, Output, Socket, Token};
+
+pub(super) struct Lab {
+    pub(super) driver: Box<dyn Driver>,
+    done: Vec<Completion>,
+    next_token: u64,
+}
+
+/// After this long a test that still waits has failed. No test comes near.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a test on the driver that is wished for, if the system grants it.
+pub(super) fn run(wish: Wish, name: &str, test: fn(&mut Lab)) {
+    match choose(wish) {
+        Ok(choice) => test(&mut Lab {
+            driver: choice.driver,
+            done: Vec::new(),
+            next_token: 1,
+        }),
+        Err(error) => println!("{name} is SKIPPED: the system refuses {wish:?}: {error}"),
+    }
+}
+
+/// Runs a test in a process of its own: one that counts or limits what all threads share.
+pub(super) fn run_alone(wish: Wish, name: &str, test: fn(&mut Lab)) {
+    const ALONE: &str = "ANTIPHON_TEST_ALONE";
+    if env::var_os(ALONE).is_some() {
+        return run(wish, name, test);
+    }
+    let driver = if wish == Wish::Uring {
+        "uring"
+    } else {
+        "readiness"
+    };
+    let path = format!("sys::tests::{driver}::{name}");
+    let arguments = ["--exact", &path, "--nocapture", "--test-threads=1"];
+    let output = Command::new(env::current_exe().unwrap())
+        .args(arguments)
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("1 passed"),
+        "the test has another name: {said}"
+    );
+}
+
+impl Lab {
+    pub(super) fn submit(&mut self, op: Op) -> Token {
+        let token = Token(self.next_token);
+        // Both halves of the number change, as they do with the loop's tokens.
+        self.next_token += 0x1_0000_0001;
+        self.driver.submit(token, op);
+        token
+    }
+
+    pub(super) fn recv(&mut self, socket: &Rc<Socket>, room: usize) -> Token {
+        self.submit(recv(socket, room))
+    }
+
+    /// Waits for the next completion of an operation. Others are kept for later.
+    pub(super) fn next(&mut self, token: Token) -> Completion {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(index) = self
+                .done
+                .iter()
+                .position(|completion| completion.token == token)
+            {
+                return self.done.remove(index);
+            }
+            assert!(Instant::now() < until, "no completion comes for {token:?}");
+            self.driver.wait(Some(until), &mut self.done);
+        }
+    }
+
+    /// Waits for the next completion of any operation.
+    pub(super) fn next_of_any(&mut self) -> Completion {
+        let until = Instant::now() + PATIENCE;
+        while self.done.is_empty() {
+            assert!(Instant::now() < until, "no completion comes");
+            self.driver.wait(Some(until), &mut self.done);
+        }
+        self.done.remove(0)
+    }
+
+    /// Waits for the last completion of an operation that has one only.
+    pub(super) fn last(&mut self, token: Token) -> (io::Result<usize>, Op) {
+        let completion = self.next(token);
+        let result = completion.result.map(|output| match output {
+            Output::Count(count) => count,
+            Output::Accepted(fd) => panic!("nothing was to be accepted: {fd:?}"),
+        });
+        (result, completion.op.expect("it is the last completion"))
+    }
+
+    /// Waits for an operation that goes well, and returns its count and its buffer.
+    pub(super) fn count(&mut self, token: Token) -> (usize, Vec<u8>) {
+        let (result, op) = self.last(token);
+        (result.unwrap(), buffer(op))
+    }
+
+    /// Waits for an operation that fails.
+    pub(super) fn errno(&mut self, token: Token) -> i32 {
+        self.last(token).0.unwrap_err().raw_os_error().unwrap()
+    }
+
+    /// Waits for a connection.
+    pub(super) fn accepted(&mut self, token: Token) -> OwnedFd {
+        let completion = self.next(token);
+        assert!(completion.op.is_none(), "more may come");
+        match completion.result {
+            Ok(Output::Accepted(fd)) => fd,
+            other => panic!("no connection: {other:?}"),
+        }
+    }
+
+    /// Has the driver take in what it can without sleeping, and asserts that nothing is done.
+    #[track_caller]
+    pub(super) fn assert_idle(&mut self) {
+        for _ in 0..8 {
+            self.driver.wait(Some(Instant::now()), &mut self.done);
+        }
+        assert!(self.done.is_empty(), "done all the same: {:?}", self.done);
+    }
+
+    /// Has the driver take in what it can without sleeping, and tells whether a completion of `token` was among it.
+    pub(super) fn is_done(&mut self, token: Token) -> bool {
+        for _ in 0..8 {
+            self.driver.wait(Some(Instant::now()), &mut self.done);
+        }
+        self.done.iter().any(|completion| completion.token == token)
+    }
+
+    /// Asserts that every operation had its last completion, and no more.
+    #[track_caller]
+    pub(super) fn assert_over(&mut self) {
+        assert_eq!(self.driver.in_flight(), 0);
+        self.assert_idle();
+    }
+}
+
+pub(super) fn recv(socket: &Rc<Socket>, room: usize) -> Op {
+    Op::Recv {
+        socket: Rc::clone(socket),
+        buffer: Vec::with_capacity(room),
+        peek: false,
+    }
+}
+
+pub(super) fn send(socket: &Rc<Socket>, bytes: &[u8]) -> Op {
+    Op::Send {
+        socket: Rc::clone(socket),
+        buffer: bytes.to_vec(),
+        from: 0,
+    }
+}
+
+pub(super) fn poll(socket: &Rc<Socket>, interest: Interest) -> Op {
+    Op::Poll {
+        socket: Rc::clone(socket),
+        interest,
+    }
+}
+
+pub(super) fn accept(socket: &Rc<Socket>) -> Op {
+    Op::Accept {
+        socket: Rc::clone(socket),
+    }
+}
+
+pub(super) fn buffer(op: Op) -> Vec<u8> {
+    match op {
+        Op::Recv { buffer, .. } | Op::Send { buffer, .. } | Op::RecvFrom { buffer, .. } => buffer,
+        other => panic!("it has no buffer: {other:?}"),
+    }
+}
+
+/// A connected pair: one end for the driver, one for the test.
+pub(super) fn tcp_pair() -> (Rc<Socket>, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let theirs = listener.accept().unwrap().0;
+    ours.set_nonblocking(true).unwrap();
+    (socket(ours), theirs)
+}
+
+pub(super) fn unix_pair() -> (Rc<Socket>, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (socket(ours), theirs)
+}
+
+/// A listener for the driver, and where it is.
+pub(super) fn tcp_listener() -> (Rc<Socket>, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (socket(listener), address)
+}
+
+pub(super) fn udp() -> (Rc<Socket>, SocketAddr) {
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    udp.set_nonblocking(true).unwrap();
+    let address = udp.local_addr().unwrap();
+    (socket(udp), address)
+}
+
+/// A socket that is not connected yet.
+pub(super) fn tcp_socket() -> Rc<Socket> {
+    use rustix::net::{AddressFamily, SocketType, socket};
+    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::io::ioctl_fionbio(&fd, true).unwrap();
+    Rc::new(Socket::new(fd))
+}
+
+pub(super) fn connect(socket: &Rc<Socket>, address: SocketAddr) -> Op {
+    Op::Connect {
+        socket: Rc::clone(socket),
+        address: Address::Ip(address),
+    }
+}
+
+pub(super) fn socket(fd: impl Into<OwnedFd>) -> Rc<Socket> {
+    Rc::new(Socket::new(fd.into()))
+}
+
+/// How many descriptors the process has open.
+pub(super) fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}

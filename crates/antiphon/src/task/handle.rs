@@ -1,0 +1,141 @@
+//! Spawning, and waiting for what was spawned.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::cell::{Join, TaskCell};
+use super::{TaskError, TaskId};
+use crate::worker::current;
+
+/// Starts a task on this worker. It takes its first step after the tasks that are ready now.
+///
+/// `body` is called in that first step. Neither it nor its future need be `Send`: a task lives and ends on its worker. Its
+/// result waits in the handle; dropping the handle does nothing to the task. A panic in it goes no further than the
+/// handle.
+///
+/// # Panics
+/// If no loop is running on this thread.
+///
+/// # Examples
+/// ```
+/// antiphon::run(async || {
+///     let sum = antiphon::spawn(async || 1 + 1);
+///     assert_eq!(sum.await.unwrap(), 2);
+/// });
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(body: F) -> JoinHandle<T>
+where
+    F: AsyncFnOnce() -> T + 'static,
+    T: 'static,
+{
+    TaskBuilder::new().spawn(body)
+}
+
+/// A task to be, with a name.
+///
+/// # Examples
+/// ```
+/// antiphon::run(async || {
+///     let task = antiphon::TaskBuilder::new().name("adder").spawn(async || 1 + 1);
+///     assert_eq!(task.name(), Some("adder"));
+///     assert_eq!(task.await.unwrap(), 2);
+/// });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a task starts when `spawn` is called"]
+pub struct TaskBuilder {
+    name: Option<Rc<str>>,
+}
+
+impl TaskBuilder {
+    /// Makes a builder for a task without a name.
+    pub const fn new() -> Self {
+        Self { name: None }
+    }
+
+    /// Names the task, for messages and the task tree.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts the task: see [`spawn`].
+    ///
+    /// # Panics
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn spawn<F, T>(self, body: F) -> JoinHandle<T>
+    where
+        F: AsyncFnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let origin = Location::caller();
+        current(move |worker| {
+            let task = TaskCell::new(
+                async move { body().await },
+                worker.header(self.name, origin),
+            );
+            worker.start(task.clone());
+            JoinHandle { task }
+        })
+    }
+}
+
+/// A task's end, to be awaited: its result, or why there is none.
+///
+/// Dropping it does nothing to the task.
+///
+/// # Cancellation
+/// **Did not happen.** The task goes on; the handle can be awaited again.
+///
+/// # Panics
+/// If it is polled after it gave the result.
+#[must_use = "dropping a handle does not end its task; `drop` says that nobody waits for the result"]
+pub struct JoinHandle<T> {
+    task: Rc<dyn Join<T>>,
+}
+
+impl<T> JoinHandle<T> {
+    /// Returns `true` if the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Returns the task's number.
+    pub fn id(&self) -> TaskId {
+        self.task.header().id
+    }
+
+    /// Returns the task's name.
+    pub fn name(&self) -> Option<&str> {
+        self.task.header().name.as_deref()
+    }
+
+    /// Returns the line that spawned the task.
+    pub fn origin(&self) -> &'static Location<'static> {
+        self.task.header().origin
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task.poll_join(cx)
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Waiting for a moment.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::wait::{Place, Wheel, poll_place};
+
+/// Waits for `duration`, counted from this call.
+///
+/// A duration of zero waits for the next turn. One that ends later than the clock can tell never ends.
+///
+/// # Cancellation
+/// **Did not happen.** Dropping it takes the timer away at once.
+///
+/// # Panics
+/// If no loop is running on this thread.
+///
+/// # Examples
+/// ```
+/// use antiphon::{run, time};
+/// use std::time::Duration;
+///
+/// run(async || {
+///     let start = time::now();
+///     time::sleep(Duration::from_millis(2)).await;
+///     assert!(time::now() - start >= Duration::from_millis(2));
+/// });
+/// ```
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    let now = super::now();
+    Sleep::new(
+        now.checked_add(duration)
+            .unwrap_or_else(|| end_of_time(now)),
+        Location::caller(),
+    )
+}
+
+/// Waits for `deadline`; if that is past, for the next turn.
+///
+/// # Cancellation
+/// **Did not happen.**
+///
+/// # Panics
+/// When first polled, if no loop is running on this thread.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new(deadline, Location::caller())
+}
+
+/// A moment that the wheel never reaches.
+fn end_of_time(now: Instant) -> Instant {
+    (0..)
+        .find_map(|halvings| now.checked_add(Duration::MAX / (1 << halvings)))
+        .expect("some duration fits")
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    /// Its timer, while it waits.
+    place: Option<Place>,
+    is_over: bool,
+    at: &'static Location<'static>,
+}
+
+impl Sleep {
+    pub(crate) const fn new(deadline: Instant, at: &'static Location<'static>) -> Self {
+        Self {
+            deadline,
+            place: None,
+            is_over: false,
+            at,
+        }
+    }
+
+    /// Returns the moment that is waited for.
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Returns `true` if the moment came and the future resolved.
+    pub const fn is_elapsed(&self) -> bool {
+        self.is_over
+    }
+
+    /// Waits for another moment instead. It may have resolved already: then it waits again.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.leave();
+        self.deadline = deadline;
+        self.is_over = false;
+    }
+
+    fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            Wheel::leave(place);
+        }
+    }
+
+    pub(crate) fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_over {
+            return Poll::Ready(());
+        }
+        if self.place.is_none() {
+            self.place = Some(Wheel::join(cx, self.deadline, "sleep", self.at));
+            return Poll::Pending;
+        }
+        ready!(poll_place(&mut self.place, cx));
+        self.is_over = true;
+        Poll::Ready(())
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_sleep(cx)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,143 @@
+//! Descriptors: as many are open afterwards as before, and having none left is told once in a while.
+//!
+//! One test, because the descriptors are the process's.
+
+mod net_support;
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use antiphon::io::{Read, Write};
+use antiphon::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use antiphon::spawn;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use net_support::{for_each_driver, forget, give_up_after, pattern, until_someone_waits_for};
+
+#[test]
+fn descriptors() {
+    // What is opened once in a process is open afterwards.
+    for_each_driver(async || drop(UdpSocket::bind("127.0.0.1:0").await.unwrap()));
+    let before = count();
+    for_each_driver(many_connections);
+    assert_eq!(count(), before);
+    for_each_driver(everything_given_up);
+    assert_eq!(count(), before);
+    for_each_driver(none_left);
+    assert_eq!(count(), before);
+}
+
+fn count() -> usize {
+    // The directory is open itself while it is read, both times.
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+async fn many_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )
+    .unwrap();
+    let connections = 1000;
+    let server = spawn(async move || {
+        let mut tasks = Vec::new();
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tasks.push(spawn(async move || {
+                let mut question = [0; 4];
+                stream.read_exact(&mut question).await.unwrap();
+                stream.write_all(&question).await.unwrap();
+                assert_eq!(stream.read(&mut question).await.unwrap(), 0);
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    let clients: Vec<_> = (0..connections)
+        .map(|number: u32| {
+            spawn(async move || {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(&number.to_le_bytes()).await.unwrap();
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).await.unwrap();
+                assert_eq!(answer, number.to_le_bytes());
+                stream
+            })
+        })
+        .collect();
+    // All are open at the same time.
+    let mut streams = Vec::new();
+    for client in clients {
+        streams.push(client.await.unwrap());
+    }
+    drop(streams);
+    server.await.unwrap();
+}
+
+async fn everything_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for polls in 0..40 {
+        drop(give_up_after(polls % 4, TcpStream::connect(address)).await);
+        drop(give_up_after(polls % 3, listener.accept()).await);
+        let (mut left, mut right) = UnixStream::pair().unwrap();
+        drop(forget(left.read(&mut [0; 9])).await);
+        drop(give_up_after(polls % 4, right.write_all(&pattern(1 << 20))).await);
+        drop(give_up_after(1, listener.accept()).await);
+    }
+    // The last ones are still at the listener when the loop ends.
+    let _stream = TcpStream::connect(address).await.unwrap();
+    drop(give_up_after(1, TcpStream::connect(address)).await);
+}
+
+async fn none_left() {
+    let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    let stream = std::net::TcpStream::connect(address).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    // Lower than what is open already.
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(3),
+            ..limit
+        },
+    )
+    .unwrap();
+
+    let acceptor = {
+        let listener = listener.clone();
+        spawn(async move || {
+            let mut errors = 0;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => return (stream, errors),
+                    Err(error) => {
+                        assert_eq!(
+                            error.raw_os_error(),
+                            Some(rustix::io::Errno::MFILE.raw_os_error())
+                        );
+                        errors += 1;
+                    }
+                }
+            }
+        })
+    };
+    // It was told, and waits for its pause to end.
+    until_someone_waits_for("sleep").await;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let (mut peer, errors) = acceptor.await.unwrap();
+    assert!(errors >= 1);
+    drop(stream);
+    assert_eq!(
+        peer.read(&mut [0; 1]).await.map_err(|error| error.kind()),
+        Ok::<_, ErrorKind>(0)
+    );
+}
