@@ -10,6 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const DIRECT: &[&str] = &[
     "anstream",
     "anstyle",
+    "antiphon",
     "antiphon-coroutine",
     "cargo_metadata",
     "clap",

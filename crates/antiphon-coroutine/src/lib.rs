@@ -76,11 +76,6 @@ pub use crate::coroutine::{Coroutine, coroutine, generator};
 pub use crate::resume::{Resume, Snapshot};
 pub use crate::state::{CoroutineState, IgnoredClose, Interrupt, State};
 
-// The README's example is a test too.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 #[cfg(feature = "stream")]
 pub use crate::stream::GeneratorStream;
 

@@ -112,7 +112,7 @@ impl Tree {
             tasks.push(TaskSnapshot {
                 id: header.id,
                 parent: header.parent,
-                name: header.name.as_deref().map(str::to_owned),
+                name: header.name.as_ref().map(ToString::to_string),
                 origin: header.origin,
                 state,
                 waits: waits.remove(&address).unwrap_or_default(),

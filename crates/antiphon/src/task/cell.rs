@@ -15,14 +15,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::locals::Locals;
-use super::{TaskError, TaskId};
+use super::{Name, TaskError, TaskId};
 use crate::wait::Waiter;
 
 /// What is known of a task apart from its future.
 pub(crate) struct Header {
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,
-    pub(crate) name: Option<Rc<str>>,
+    pub(crate) name: Option<Name>,
     /// The line that spawned it.
     pub(crate) origin: &'static Location<'static>,
     pub(crate) locals: Locals,

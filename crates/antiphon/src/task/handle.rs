@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::cell::{Join, TaskCell};
-use super::{TaskError, TaskId};
+use super::{Name, TaskError, TaskId};
 use crate::worker::current;
 
 /// Starts a task on this worker. It takes its first step after the tasks that are ready now.
@@ -49,7 +49,7 @@ where
 #[derive(Debug, Default)]
 #[must_use = "a task starts when `spawn` is called"]
 pub struct TaskBuilder {
-    name: Option<Rc<str>>,
+    name: Option<Name>,
 }
 
 impl TaskBuilder {
@@ -60,7 +60,7 @@ impl TaskBuilder {
 
     /// Names the task, for messages and the task tree.
     pub fn name(mut self, name: &str) -> Self {
-        self.name = Some(name.into());
+        self.name = Some(Rc::new(name.into()));
         self
     }
 
@@ -113,7 +113,7 @@ impl<T> JoinHandle<T> {
 
     /// Returns the task's name.
     pub fn name(&self) -> Option<&str> {
-        self.task.header().name.as_deref()
+        self.task.header().name.as_ref().map(|name| &***name)
     }
 
     /// Returns the line that spawned the task.

@@ -7,7 +7,9 @@ mod yield_now;
 
 use std::any::Any;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
+use std::rc::Rc;
 
 pub(crate) use self::cell::{Header, Run};
 
@@ -17,12 +19,12 @@ pub use self::yield_now::{YieldNow, yield_now};
 
 /// A task's number: unique in its worker, counted from 1, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(pub(crate) u64);
+pub struct TaskId(pub(crate) NonZeroU64);
 
 impl TaskId {
     /// Returns the number.
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -32,10 +34,18 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// A task's name: one word, since most tasks have none.
+pub(crate) type Name = Rc<Box<str>>;
+
 /// Why a task has no result.
 pub struct TaskError {
+    /// In a box, because every task has room for it and hardly one needs it.
+    inner: Box<Inner>,
+}
+
+struct Inner {
     id: TaskId,
-    name: Option<std::rc::Rc<str>>,
+    name: Option<Name>,
     origin: &'static Location<'static>,
     kind: Kind,
 }
@@ -55,22 +65,25 @@ impl TaskError {
     }
 
     fn new(task: &Header, kind: Kind) -> Self {
-        Self {
+        let inner = Inner {
             id: task.id,
             name: task.name.clone(),
             origin: task.origin,
             kind,
+        };
+        Self {
+            inner: Box::new(inner),
         }
     }
 
     /// Returns `true` if the task was ended before it could finish.
     pub const fn is_cancelled(&self) -> bool {
-        matches!(self.kind, Kind::Cancelled)
+        matches!(self.inner.kind, Kind::Cancelled)
     }
 
     /// Returns `true` if the task panicked.
     pub const fn is_panic(&self) -> bool {
-        matches!(self.kind, Kind::Panicked(_))
+        matches!(self.inner.kind, Kind::Panicked(_))
     }
 
     /// Returns the payload of the task's panic, for [`resume_unwind`](std::panic::resume_unwind).
@@ -78,21 +91,32 @@ impl TaskError {
     /// # Errors
     /// Gives `self` back if the task did not panic.
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
-        match self.kind {
-            Kind::Panicked(payload) => Ok(payload),
-            Kind::Cancelled => Err(self),
+        match *self.inner {
+            Inner {
+                kind: Kind::Panicked(payload),
+                ..
+            } => Ok(payload),
+            inner => Err(Self {
+                inner: Box::new(inner),
+            }),
         }
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
+        let Inner {
+            id,
+            name,
+            origin,
+            kind,
+        } = &*self.inner;
+        write!(f, "task {id}")?;
+        if let Some(name) = name {
             write!(f, " `{name}`")?;
         }
-        write!(f, " (spawned at {}) ", self.origin)?;
-        match &self.kind {
+        write!(f, " (spawned at {origin}) ")?;
+        match kind {
             Kind::Cancelled => f.write_str("was ended before it finished"),
             Kind::Panicked(payload) => match panic_message(&**payload) {
                 Some(message) => write!(f, "panicked: {message}"),

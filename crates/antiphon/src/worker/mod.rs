@@ -19,6 +19,7 @@ mod waker;
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::Future;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -28,7 +29,7 @@ use std::time::Instant;
 use self::mailbox::Inbox;
 use self::table::Table;
 use crate::sys::{Driver, Operations, complete_all};
-use crate::task::{Header, Run, TaskId};
+use crate::task::{Header, Name, Run, TaskId};
 use crate::wait::{Waits, Wheel};
 
 pub(crate) use self::current::{current, enter, try_current};
@@ -50,7 +51,7 @@ pub(crate) struct Worker {
     driver: RefCell<Box<dyn Driver>>,
     /// The task whose step is under way, or `NOBODY`.
     running: Cell<Address>,
-    next_id: Cell<u64>,
+    next_id: Cell<NonZeroU64>,
     budget: u32,
     is_closing: Cell<bool>,
 }
@@ -72,7 +73,7 @@ impl Worker {
             operations: Operations::default(),
             driver: RefCell::new(driver),
             running: Cell::new(Address::NOBODY),
-            next_id: Cell::new(1),
+            next_id: Cell::new(NonZeroU64::MIN),
             budget,
             is_closing: Cell::new(false),
         }
@@ -83,7 +84,7 @@ impl Worker {
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
         let origin = Location::caller();
         enter(self, || {
-            let header = self.header(Some("main".into()), origin);
+            let header = self.header(Some(Rc::new("main".into())), origin);
             let address = self.table.insert(Rc::new(Main(header)));
             let mut main = pin!(main);
             let result = catch_unwind(AssertUnwindSafe(|| self.turns(address, main.as_mut())));
@@ -219,12 +220,11 @@ impl Worker {
     }
 
     /// Describes a task that is spawned now by the running one.
-    pub(crate) fn header(
-        &self,
-        name: Option<Rc<str>>,
-        origin: &'static Location<'static>,
-    ) -> Header {
-        let id = TaskId(self.next_id.replace(self.next_id.get() + 1));
+    pub(crate) fn header(&self, name: Option<Name>, origin: &'static Location<'static>) -> Header {
+        let id = self.next_id.get();
+        self.next_id
+            .set(id.checked_add(1).expect("fewer than 2^64 tasks"));
+        let id = TaskId(id);
         let inherited =
             |parent: &dyn Run| (Some(parent.header().id), parent.header().locals.inherit());
         let (parent, locals) = self
