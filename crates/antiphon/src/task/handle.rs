@@ -13,9 +13,9 @@ use crate::worker::current;
 
 /// Starts a task on this worker. It takes its first step after the tasks that are ready now.
 ///
-/// `body` is called in that first step. Neither it nor its future need be `Send`: a task lives and ends on its worker. Its
-/// result waits in the handle; dropping the handle does nothing to the task. A panic in it goes no further than the
-/// handle.
+/// Nothing of an async closure runs before that step. Neither it nor its future need be `Send`: a task lives and ends on
+/// its worker. Its result waits in the handle; dropping the handle does nothing to the task. A panic in it goes no
+/// further than the handle.
 ///
 /// # Panics
 /// If no loop is running on this thread.
@@ -74,16 +74,22 @@ impl TaskBuilder {
         F: AsyncFnOnce() -> T + 'static,
         T: 'static,
     {
-        let origin = Location::caller();
-        current(move |worker| {
-            let task = TaskCell::new(
-                async move { body().await },
-                worker.header(self.name, origin),
-            );
-            worker.start(task.clone());
-            JoinHandle { task }
-        })
+        // Called out here: what is not an async closure may run code of its own.
+        start(body(), self.name, Location::caller())
     }
+}
+
+#[track_caller]
+fn start<F: Future + 'static>(
+    future: F,
+    name: Option<Name>,
+    origin: &'static Location<'static>,
+) -> JoinHandle<F::Output> {
+    current(move |worker| {
+        let task = TaskCell::new(future, worker.header(name, origin));
+        worker.start(task.clone());
+        JoinHandle { task }
+    })
 }
 
 /// A task's end, to be awaited: its result, or why there is none.

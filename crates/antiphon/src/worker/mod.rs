@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     now: Cell<Instant>,
     operations: Operations,
     driver: RefCell<Box<dyn Driver>>,
-    /// The task whose step is under way, or `NOBODY`.
+    /// The task whose step is under way, or was last in this turn; `NOBODY` while the loop does its own work.
     running: Cell<Address>,
     next_id: Cell<NonZeroU64>,
     budget: u32,
@@ -103,18 +103,20 @@ impl Worker {
         loop {
             let mut steps = 0;
             while steps < self.budget {
-                let Some((address, task)) = self.table.pop_ready() else {
+                let Some(task) = self.table.pop_ready(&self.running) else {
                     break;
                 };
                 steps += 1;
+                let address = self.running.get();
                 if address == main {
-                    if let Poll::Ready(value) = self.step(address, |cx| future.as_mut().poll(cx)) {
+                    if let Poll::Ready(value) = step(address, |cx| future.as_mut().poll(cx)) {
                         return value;
                     }
-                } else if self.step(address, |cx| task.step(cx)) {
+                } else if step(address, |cx| task.step(cx)) {
                     drop(self.table.remove(address.slot()));
                 }
             }
+            self.running.set(Address::NOBODY);
             self.tick();
             let may_sleep = !self.table.has_ready() && self.inbox.park();
             let until = if may_sleep {
@@ -140,16 +142,6 @@ impl Worker {
     fn tick(&self) {
         self.now.set(self.driver.borrow().now());
         self.wheel.advance(self, self.now.get());
-    }
-
-    #[inline]
-    fn step<T>(&self, address: Address, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        self.running.set(address);
-        // Dropping a waker that is a number does nothing, through a pointer; so it is not dropped.
-        let waker = ManuallyDrop::new(address.waker());
-        let result = poll(&mut Context::from_waker(&waker));
-        self.running.set(Address::NOBODY);
-        result
     }
 
     /// Drops the tasks that are left, and those that their destructors spawn.
@@ -260,6 +252,14 @@ impl Worker {
             None => panic!("no task is running on this thread"),
         }
     }
+}
+
+/// Polls the task at `address`, under its waker.
+#[inline]
+fn step<T>(address: Address, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    // Dropping a waker that is a number does nothing, through a pointer; so it is not dropped.
+    let waker = ManuallyDrop::new(address.waker());
+    poll(&mut Context::from_waker(&waker))
 }
 
 impl Run for Main {

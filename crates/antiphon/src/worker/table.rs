@@ -28,8 +28,8 @@ struct Slot {
     address: Address,
     /// The next in the ready queue or among the free, or `NONE`.
     next: u32,
-    /// Set while the slot is in the ready queue, where it may stay for a while after its task has gone.
-    is_ready: bool,
+    /// Set while the slot is in one of the two lists. It may stay in the ready queue for a while after its task has gone.
+    is_listed: bool,
 }
 
 const NONE: u32 = u32::MAX;
@@ -74,7 +74,7 @@ impl Table {
         slot.address = slot.address.next_generation();
         self.live.set(self.live.get() - 1);
         // A slot that was woken in its last step is still in the ready queue; `pop_ready` frees it when it gets there.
-        if !slot.is_ready {
+        if !slot.is_listed {
             inner.free(index);
         }
         Some(task)
@@ -88,14 +88,15 @@ impl Table {
         let Some(slot) = inner.slots.get(index as usize) else {
             return;
         };
-        if slot.address == address && !slot.is_ready && slot.task.is_some() {
+        // A slot without a task is in a list.
+        if slot.address == address && !slot.is_listed {
             inner.push_ready(index);
         }
     }
 
-    /// Takes the next task with a step due.
+    /// Takes the next task with a step due, and puts its address into `running`.
     #[inline]
-    pub(crate) fn pop_ready(&self) -> Option<(Address, Rc<dyn Run>)> {
+    pub(crate) fn pop_ready(&self, running: &Cell<Address>) -> Option<Rc<dyn Run>> {
         let inner = &mut *self.inner.borrow_mut();
         loop {
             let index = inner.ready_first;
@@ -103,10 +104,11 @@ impl Table {
                 return None;
             }
             let slot = &mut inner.slots[index as usize];
-            slot.is_ready = false;
             inner.ready_first = slot.next;
             if let Some(task) = &slot.task {
-                return Some((slot.address, Rc::clone(task)));
+                slot.is_listed = false;
+                running.set(slot.address);
+                return Some(Rc::clone(task));
             }
             inner.free(index);
         }
@@ -146,7 +148,7 @@ impl Table {
     pub(crate) fn for_each(&self, mut f: impl FnMut(Address, &Header, bool)) {
         for slot in &self.inner.borrow().slots {
             if let Some(task) = &slot.task {
-                f(slot.address, task.header(), slot.is_ready);
+                f(slot.address, task.header(), slot.is_listed);
             }
         }
     }
@@ -169,7 +171,7 @@ impl Inner {
             task: None,
             address: Address::new(worker, index),
             next: NONE,
-            is_ready: false,
+            is_listed: false,
         });
         index
     }
@@ -177,7 +179,7 @@ impl Inner {
     #[inline]
     fn push_ready(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.is_ready = true;
+        slot.is_listed = true;
         slot.next = NONE;
         if self.ready_first == NONE {
             self.ready_first = index;
@@ -188,7 +190,9 @@ impl Inner {
     }
 
     fn free(&mut self, index: u32) {
-        self.slots[index as usize].next = self.free_first;
+        let slot = &mut self.slots[index as usize];
+        slot.is_listed = true;
+        slot.next = self.free_first;
         self.free_first = index;
     }
 }
