@@ -93,7 +93,8 @@ impl Runtime {
     where
         F: AsyncFnOnce() -> T,
     {
-        self.worker.run(main())
+        // Called in the loop: what is not an async closure may run code of its own.
+        self.worker.run(async move { main().await })
     }
 
     /// Returns the name of the driver in use: `"epoll"`, `"virtual time"`, ….

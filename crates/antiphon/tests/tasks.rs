@@ -382,3 +382,61 @@ fn many_tasks_come_and_go() {
         }
     });
 }
+
+/// A result that nobody waits for is dropped by the loop. A panic of its destructor came out of `run`, and ended every
+/// other task.
+#[test]
+fn a_panic_in_the_destructor_of_an_unwanted_result_ends_nobody_else() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    simulate(async || {
+        drop(spawn(async || Bomb));
+        let other = spawn(async || {
+            yield_now().await;
+            "unharmed"
+        });
+        assert_eq!(other.await.unwrap(), "unharmed");
+    });
+}
+
+#[test]
+fn the_closure_of_main_runs_in_the_loop() {
+    let mut runtime = Runtime::builder()
+        .driver(DriverKind::VirtualTime)
+        .build()
+        .unwrap();
+    let result = runtime.run(|| {
+        let task = spawn(async || 7);
+        async move { task.await.unwrap() }
+    });
+    assert_eq!(result, 7);
+}
+
+/// The result was dropped in the middle of the bookkeeping, when the future's own destructor had panicked. A panic of the
+/// result's, too, left the handle waiting for ever.
+#[test]
+fn two_panicking_destructors_of_one_task_are_its_outcome() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    /// Ready at once with a `Bomb`, and another in its own destructor.
+    struct Task(#[allow(dead_code, reason = "it is there to be dropped")] Bomb);
+    impl std::future::Future for Task {
+        type Output = Bomb;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<Bomb> {
+            Poll::Ready(Bomb)
+        }
+    }
+    simulate(async || {
+        let task = spawn(|| Task(Bomb));
+        let error = task.await.map(std::mem::forget).unwrap_err();
+        assert!(error.is_panic());
+    });
+}

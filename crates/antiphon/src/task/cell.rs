@@ -17,6 +17,7 @@ use std::task::{Context, Poll};
 use super::locals::Locals;
 use super::{Name, TaskError, TaskId};
 use crate::wait::Waiter;
+use crate::worker::contain;
 
 /// What is known of a task apart from its future.
 pub(crate) struct Header {
@@ -83,10 +84,13 @@ impl<F: Future> TaskCell<F> {
         // SAFETY: `Running` is ours, so nobody else touches the stage. The future is dropped in place, as pinning asks.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { *stage = Stage::Empty }));
         // The destructor may have unwound; the assignment stored `Empty` all the same.
-        let outcome = dropped.map_or_else(
-            |payload| Err(TaskError::panicked(payload, &self.header)),
-            |()| outcome,
-        );
+        let outcome = match dropped {
+            Ok(()) => outcome,
+            Err(payload) => {
+                contain(|| drop(outcome));
+                Err(TaskError::panicked(payload, &self.header))
+            }
+        };
         // SAFETY: as above; what is overwritten is `Empty`.
         unsafe { stage.write(Stage::Outcome(outcome)) };
         self.status.set(Status::Done);
@@ -105,7 +109,7 @@ impl<F: Future> Run for TaskCell<F> {
         let Stage::Future(future) = stage else {
             unreachable!("an idle task has its future")
         };
-        // SAFETY: the future lies in an `Rc` that never hands out `&mut` to it, and is dropped in place by `replace`.
+        // SAFETY: the future lies in an `Rc` that never hands out `&mut` to it, and is dropped in place by `finish`.
         let future = unsafe { Pin::new_unchecked(future) };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => {

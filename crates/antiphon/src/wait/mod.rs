@@ -19,11 +19,11 @@ mod wheel;
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::worker::{Address, Worker, current, try_current};
+use crate::worker::{Address, Worker, contain, current, try_current};
 
 pub(crate) use self::queue::Queue;
 pub(crate) use self::wheel::Wheel;
@@ -53,6 +53,9 @@ struct Record {
     reason: Reason,
     since: Instant,
 }
+
+/// `DESIGN.md` tells what a wait costs.
+const _: () = assert!(size_of::<Record>() <= 96);
 
 /// What a leaf waits for, and on which line: what is printed of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,11 +304,9 @@ impl Waiter {
     }
 }
 
-/// Wakes a waker that runs somebody else's code. A panic in it has been reported by the panic hook; it must not stop the
-/// one who wakes, who has others to wake and is not to blame.
 #[cold]
 fn wake_foreign(waker: Waker) {
-    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    contain(|| waker.wake());
 }
 
 /// A list through the records: its first and last, or `NONE` twice.

@@ -113,7 +113,7 @@ impl Worker {
                         return value;
                     }
                 } else if step(address, |cx| task.step(cx)) {
-                    drop(self.table.remove(address.slot()));
+                    discard(self.table.remove(address.slot()), task);
                 }
             }
             self.running.set(Address::NOBODY);
@@ -151,7 +151,10 @@ impl Worker {
         while self.table.live() > 0 {
             for address in self.table.addresses() {
                 if let Some(task) = self.table.remove(address.slot()) {
-                    task.kill();
+                    contain(|| {
+                        task.kill();
+                        drop(task);
+                    });
                 }
             }
         }
@@ -260,6 +263,24 @@ fn step<T>(address: Address, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
     // Dropping a waker that is a number does nothing, through a pointer; so it is not dropped.
     let waker = ManuallyDrop::new(address.waker());
     poll(&mut Context::from_waker(&waker))
+}
+
+/// Drops the last references to a task that has ended, and with them perhaps a result that nobody waits for.
+#[inline]
+fn discard(in_table: Option<Rc<dyn Run>>, task: Rc<dyn Run>) {
+    drop(in_table);
+    if Rc::strong_count(&task) == 1 {
+        contain(|| drop(task));
+    }
+}
+
+/// Calls `f`, which runs somebody else's code: a waker or a destructor. A panic in it has been reported by the panic hook;
+/// it must not stop the one who calls, who has others to serve and is not to blame.
+pub(crate) fn contain(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        // Dropping what was thrown would run somebody else's code again.
+        std::mem::forget(payload);
+    }
 }
 
 impl Run for Main {
