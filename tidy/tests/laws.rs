@@ -31,6 +31,7 @@ const UNSAFE: &[&str] = &[
     "crates/antiphon-coroutine/src/co.rs",
     "crates/antiphon-coroutine/src/coroutine.rs",
     "crates/antiphon-coroutine/src/slot.rs",
+    "crates/antiphon/src/pool.rs",
     "crates/antiphon/src/sys/address.rs",
     "crates/antiphon/src/sys/linux/epoll.rs",
     "crates/antiphon/src/sys/linux/uring/flight.rs",

@@ -55,6 +55,7 @@
 pub mod io;
 mod look;
 pub mod net;
+mod pool;
 mod random;
 mod runtime;
 pub mod sync;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::task::TaskId;
 use crate::worker::{Worker, current};
@@ -89,13 +89,12 @@ pub struct Wait {
 
 impl Tree {
     fn of(worker: &Worker) -> Self {
-        let now: Instant = worker.now();
         let mut waits: BTreeMap<_, Vec<Wait>> = BTreeMap::new();
         worker.waits().for_each(|waiting| {
-            let elapsed = now.saturating_duration_since(waiting.since);
+            let elapsed = Duration::from_nanos(worker.clock().saturating_sub(waiting.since));
             let wait = Wait {
-                kind: waiting.reason.kind,
-                at: waiting.reason.at,
+                kind: waiting.kind,
+                at: waiting.at,
                 elapsed,
             };
             waits.entry(waiting.task).or_default().push(wait);
@@ -110,10 +109,10 @@ impl Tree {
                 TaskState::Waiting
             };
             tasks.push(TaskSnapshot {
-                id: header.id,
-                parent: header.parent,
-                name: header.name.as_ref().map(ToString::to_string),
-                origin: header.origin,
+                id: header.id(),
+                parent: header.parent(),
+                name: header.name().map(str::to_owned),
+                origin: header.origin(),
                 state,
                 waits: waits.remove(&address).unwrap_or_default(),
             });

@@ -440,3 +440,83 @@ fn two_panicking_destructors_of_one_task_are_its_outcome() {
         assert!(error.is_panic());
     });
 }
+
+#[test]
+fn a_task_that_awaits_another_is_seen_waiting_for_it() {
+    simulate(async || {
+        let slow = spawn(async || time::sleep(std::time::Duration::from_secs(1)).await);
+        let origin = slow.origin();
+        let waiter = spawn(async move || slow.await.unwrap());
+        yield_now().await;
+        let tree = antiphon::tree();
+        let seen = tree.tasks.iter().find(|task| task.id == waiter.id());
+        let [wait] = &seen.unwrap().waits[..] else {
+            panic!("one wait: {tree}")
+        };
+        assert_eq!((wait.kind, wait.at), ("task", origin));
+        waiter.await.unwrap();
+        assert!(
+            antiphon::tree()
+                .tasks
+                .iter()
+                .all(|task| task.waits.is_empty())
+        );
+    });
+}
+
+/// Only variables are inherited: a name is not, nor is there room made for variables that nobody set.
+#[test]
+fn a_child_has_no_name_of_its_parents() {
+    simulate(async || {
+        let parent = TaskBuilder::new()
+            .name("parent")
+            .spawn(async || spawn(async || spawn(async || ()).name().map(str::to_owned)));
+        let child = parent.await.unwrap();
+        assert_eq!(child.name(), None);
+        assert_eq!(child.await.unwrap(), None);
+    });
+}
+
+/// Futures of any size and alignment, with outcomes of another, and tasks that outlive their loop through their handles.
+#[test]
+fn cells_of_every_size_and_alignment() {
+    #[repr(align(64))]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Aligned(u8);
+
+    async fn check<const N: usize>() {
+        let small = spawn(async || {
+            let bytes = [7_u8; N];
+            yield_now().await;
+            bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>()
+        });
+        let large = spawn(async || {
+            yield_now().await;
+            [9_u8; N]
+        });
+        let aligned = spawn(async || {
+            let aligned = Aligned(3);
+            yield_now().await;
+            aligned
+        });
+        assert_eq!(small.await.unwrap(), 7 * N);
+        assert_eq!(large.await.unwrap(), [9; N]);
+        assert_eq!(aligned.await.unwrap(), Aligned(3));
+    }
+    let handle = Runtime::builder()
+        .driver(DriverKind::VirtualTime)
+        .build()
+        .unwrap()
+        .run(async || {
+            check::<0>().await;
+            check::<1>().await;
+            check::<16>().await;
+            check::<100>().await;
+            check::<1000>().await;
+            check::<5000>().await;
+            let handle = spawn(async || "later");
+            yield_now().await;
+            Some(handle)
+        });
+    assert!(handle.is_some_and(|handle| handle.is_finished()));
+}

@@ -40,6 +40,7 @@ impl Leaf {
     }
 
     /// Asks whether the leaf was chosen, and what for. If so, it waits no more.
+    #[inline]
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_note(&mut self.place, cx)
     }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::pool::Shared;
 use crate::wait::Queue;
 
 pub use super::error::{RecvError, SendError, TryRecvError};
@@ -28,7 +28,7 @@ pub use super::error::{RecvError, SendError, TryRecvError};
 #[inline]
 #[track_caller]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::new(Shared {
+    let shared = Shared::new(Inner {
         value: Cell::new(None),
         is_sender_gone: Cell::new(false),
         is_receiver_gone: Cell::new(false),
@@ -38,13 +38,13 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     });
     (
         Sender {
-            shared: Rc::clone(&shared),
+            shared: shared.clone(),
         },
         Receiver { shared },
     )
 }
 
-struct Shared<T> {
+struct Inner<T> {
     /// Empty before the value is sent and after it is received.
     value: Cell<Option<T>>,
     /// Set when the sender is dropped, and when it has sent.
@@ -62,7 +62,7 @@ struct Shared<T> {
 
 /// The end that sends the value. Dropped without having sent, it tells the receiver so.
 pub struct Sender<T> {
-    shared: Rc<Shared<T>>,
+    shared: Shared<Inner<T>>,
 }
 
 impl<T> Sender<T> {
@@ -190,7 +190,7 @@ impl<T> fmt::Debug for Closed<'_, T> {
 /// takes a value that was sent along.
 #[must_use = "a receiver that is dropped tells the sender that nobody wants the value"]
 pub struct Receiver<T> {
-    shared: Rc<Shared<T>>,
+    shared: Shared<Inner<T>>,
 }
 
 impl<T> Receiver<T> {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::cell::{Join, TaskCell};
-use super::{Name, TaskError, TaskId};
-use crate::worker::current;
+use super::cell::{Owner, Task};
+use super::{TaskError, TaskId};
+use crate::wait::{Place, Waits, poll_place};
+use crate::worker::{Worker, current};
 
 /// Starts a task on this worker. It takes its first step after the tasks that are ready now.
 ///
@@ -28,6 +28,7 @@ use crate::worker::current;
 /// });
 /// ```
 #[track_caller]
+#[inline]
 pub fn spawn<F, T>(body: F) -> JoinHandle<T>
 where
     F: AsyncFnOnce() -> T + 'static,
@@ -49,7 +50,7 @@ where
 #[derive(Debug, Default)]
 #[must_use = "a task starts when `spawn` is called"]
 pub struct TaskBuilder {
-    name: Option<Name>,
+    name: Option<Box<str>>,
 }
 
 impl TaskBuilder {
@@ -60,7 +61,7 @@ impl TaskBuilder {
 
     /// Names the task, for messages and the task tree.
     pub fn name(mut self, name: &str) -> Self {
-        self.name = Some(Rc::new(name.into()));
+        self.name = Some(name.into());
         self
     }
 
@@ -69,6 +70,7 @@ impl TaskBuilder {
     /// # Panics
     /// If no loop is running on this thread.
     #[track_caller]
+    #[inline]
     pub fn spawn<F, T>(self, body: F) -> JoinHandle<T>
     where
         F: AsyncFnOnce() -> T + 'static,
@@ -80,21 +82,36 @@ impl TaskBuilder {
 }
 
 #[track_caller]
+#[inline]
 fn start<F: Future + 'static>(
     future: F,
-    name: Option<Name>,
+    name: Option<Box<str>>,
     origin: &'static Location<'static>,
 ) -> JoinHandle<F::Output> {
     current(move |worker| {
-        let task = TaskCell::new(future, worker.header(name, origin));
-        worker.start(task.clone());
-        JoinHandle { task }
+        let (parent, has_locals) = worker.parent();
+        let (task, handle) = Task::new(future, worker.next_id(), parent, origin);
+        if has_locals || name.is_some() {
+            set_extra(worker, &task, name);
+        }
+        worker.start(task);
+        JoinHandle {
+            task: handle,
+            place: None,
+        }
     })
+}
+
+/// Gives the task its name, and the variables that it inherits.
+#[cold]
+fn set_extra(worker: &Worker, task: &Task, name: Option<Box<str>>) {
+    let locals = worker.with_running(|parent| parent.locals()?.inherit());
+    task.header().set_extra(name, locals.unwrap_or_default());
 }
 
 /// A task's end, to be awaited: its result, or why there is none.
 ///
-/// Dropping it does nothing to the task.
+/// Dropping it does nothing to the task. While it waits, the task tree shows it with the line that spawned the task.
 ///
 /// # Cancellation
 /// **Did not happen.** The task goes on; the handle can be awaited again.
@@ -103,36 +120,78 @@ fn start<F: Future + 'static>(
 /// If it is polled after it gave the result.
 #[must_use = "dropping a handle does not end its task; `drop` says that nobody waits for the result"]
 pub struct JoinHandle<T> {
-    task: Rc<dyn Join<T>>,
+    task: Owner<T>,
+    /// Its record, while it waits. The task has a copy.
+    place: Option<Place>,
 }
 
 impl<T> JoinHandle<T> {
     /// Returns `true` if the task has ended.
     pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+        self.task.header().is_finished()
     }
 
     /// Returns the task's number.
     pub fn id(&self) -> TaskId {
-        self.task.header().id
+        self.task.header().id()
     }
 
     /// Returns the task's name.
     pub fn name(&self) -> Option<&str> {
-        self.task.header().name.as_ref().map(|name| &***name)
+        self.task.header().name()
     }
 
     /// Returns the line that spawned the task.
     pub fn origin(&self) -> &'static Location<'static> {
-        self.task.header().origin
+        self.task.header().origin()
+    }
+
+    #[inline(never)]
+    fn wait(&mut self, cx: &Context<'_>) {
+        let header = self.task.header();
+        assert!(
+            !header.is_finished(),
+            "the handle of a task was polled after it gave its result"
+        );
+        // A record of a loop that has ended is not found any more, and is never chosen.
+        if self.place.is_none() {
+            self.place = Some(Waits::join(cx, "task", header.origin()));
+            header.set_joiner(self.place);
+        } else {
+            let _ = poll_place(&mut self.place, cx);
+        }
+    }
+
+    /// Waits no more.
+    #[inline]
+    fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.task.header().set_joiner(None);
+            Waits::leave(place);
+        }
     }
 }
+
+impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, TaskError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.task.poll_join(cx)
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.task.take_outcome() {
+            self.leave();
+            return Poll::Ready(outcome);
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

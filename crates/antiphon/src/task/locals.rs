@@ -54,7 +54,8 @@ impl<T: Clone + 'static> TaskLocal<T> {
     /// If no task is running on this thread.
     #[track_caller]
     pub fn get(&'static self) -> Option<T> {
-        let value = current(|worker| worker.running().header().locals.get(self.key()))?;
+        let key = self.key();
+        let value = current(|worker| worker.with_running(|task| task.locals()?.get(key)))?;
         value.downcast_ref::<T>().cloned()
     }
 
@@ -64,13 +65,9 @@ impl<T: Clone + 'static> TaskLocal<T> {
     /// If no task is running on this thread.
     #[track_caller]
     pub fn set(&'static self, value: T) {
-        let previous = current(|worker| {
-            worker
-                .running()
-                .header()
-                .locals
-                .set(self.key(), Rc::new(value))
-        });
+        let (key, value) = (self.key(), Rc::new(value));
+        let previous =
+            current(|worker| worker.with_running(|task| task.locals_to_set().set(key, value)));
         // Outside the borrow: its destructor may look at variables.
         drop(previous);
     }
@@ -93,10 +90,13 @@ type Variables = Vec<(usize, Rc<dyn Any>)>;
 pub(crate) struct Locals(Cell<Option<Rc<Variables>>>);
 
 impl Locals {
-    /// What a task spawned now inherits.
-    #[inline]
-    pub(crate) fn inherit(&self) -> Self {
-        Self(Cell::new(self.share()))
+    /// What a task spawned now inherits, if that is anything.
+    pub(crate) fn inherit(&self) -> Option<Self> {
+        Some(Self(Cell::new(Some(self.share()?))))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.share().is_none()
     }
 
     #[inline]

@@ -9,9 +9,9 @@ use std::any::Any;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::Location;
-use std::rc::Rc;
 
-pub(crate) use self::cell::{Header, Run};
+pub(crate) use self::cell::{Header, Task};
+pub(crate) use self::locals::Locals;
 
 pub use self::handle::{JoinHandle, TaskBuilder, spawn};
 pub use self::locals::TaskLocal;
@@ -19,9 +19,16 @@ pub use self::yield_now::{YieldNow, yield_now};
 
 /// A task's number: unique in its worker, counted from 1, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(pub(crate) NonZeroU64);
+pub struct TaskId(NonZeroU64);
 
 impl TaskId {
+    pub(crate) const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
     /// Returns the number.
     pub const fn get(self) -> u64 {
         self.0.get()
@@ -34,9 +41,6 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// A task's name: one word, since most tasks have none.
-pub(crate) type Name = Rc<Box<str>>;
-
 /// Why a task has no result.
 pub struct TaskError {
     /// In a box, because every task has room for it and hardly one needs it.
@@ -45,7 +49,7 @@ pub struct TaskError {
 
 struct Inner {
     id: TaskId,
-    name: Option<Name>,
+    name: Option<Box<str>>,
     origin: &'static Location<'static>,
     kind: Kind,
 }
@@ -66,9 +70,9 @@ impl TaskError {
 
     fn new(task: &Header, kind: Kind) -> Self {
         let inner = Inner {
-            id: task.id,
-            name: task.name.clone(),
-            origin: task.origin,
+            id: task.id(),
+            name: task.name().map(Box::from),
+            origin: task.origin(),
             kind,
         };
         Self {

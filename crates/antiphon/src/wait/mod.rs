@@ -17,11 +17,10 @@
 mod queue;
 mod wheel;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::num::NonZeroU32;
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use crate::worker::{Address, Worker, contain, current, try_current};
 
@@ -33,6 +32,10 @@ pub(crate) struct Waits {
     records: RefCell<Vec<Record>>,
     /// The first free record; the others follow through `next`.
     free: Cell<u32>,
+    /// The last stamp given, while the worker runs.
+    stamp: Cell<u32>,
+    /// The wakers of the records whose waker is a foreign one, at the same index. As long as the last of them.
+    foreign: RefCell<Vec<Option<Waker>>>,
 }
 
 struct Record {
@@ -44,32 +47,37 @@ struct Record {
     /// The wheel's list that it is in; unused in other queues.
     slot: u16,
     is_chosen: bool,
+    waker: Whose,
     /// What the leaf asks for, in its queue's own terms (a timer: when, in nanoseconds on the worker's clock); once it is
     /// chosen, what for.
     note: u64,
-    waiter: Waiter,
-    /// The task in whose step the leaf began to wait.
+    /// The task in whose step the leaf was polled last.
     task: Address,
-    reason: Reason,
-    since: Instant,
+    kind: &'static str,
+    at: &'static Location<'static>,
+    /// When it began to wait, on the worker's clock.
+    since: u64,
 }
 
 /// `DESIGN.md` tells what a wait costs.
-const _: () = assert!(size_of::<Record>() <= 96);
+const _: () = assert!(size_of::<Record>() == 64);
 
-/// What a leaf waits for, and on which line: what is printed of it.
+/// Whose the waker is that the leaf was polled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reason {
-    pub(crate) kind: &'static str,
-    pub(crate) at: &'static Location<'static>,
+enum Whose {
+    /// That of the record's task.
+    Task,
+    /// Another one, because the leaf is polled by a combinator with wakers of its own. It lies in `Waits::foreign`.
+    Foreign,
+    /// It was woken already.
+    Nobodys,
 }
 
 /// Whom to wake.
-pub(crate) enum Waiter {
+#[must_use = "who was chosen must be woken"]
+enum Waiter {
     Task(Address),
-    /// A waker that is not ours: the leaf is polled by a combinator with wakers of its own.
     Foreign(Waker),
-    /// Woken already.
     Nobody,
 }
 
@@ -84,25 +92,19 @@ pub(crate) struct Place {
 /// What [`tree`](crate::tree) reads of a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
-    /// The task in whose step the leaf began to wait.
     pub(crate) task: Address,
-    pub(crate) reason: Reason,
-    pub(crate) since: Instant,
+    pub(crate) kind: &'static str,
+    /// The line that waits.
+    pub(crate) at: &'static Location<'static>,
+    /// On the worker's clock.
+    pub(crate) since: u64,
 }
 
 const NONE: u32 = u32::MAX;
 
 thread_local! {
-    /// Drawn by every record of every worker that this thread runs, one worker after the other.
+    /// The last stamp given on this thread, by the workers that it has run, one after the other.
     static STAMP: Cell<u32> = const { Cell::new(0) };
-}
-
-fn next_stamp() -> NonZeroU32 {
-    STAMP.with(|stamp| {
-        let next = NonZeroU32::new(stamp.get().wrapping_add(1)).unwrap_or(NonZeroU32::MIN);
-        stamp.set(next.get());
-        next
-    })
 }
 
 impl Waits {
@@ -110,82 +112,175 @@ impl Waits {
         Self {
             records: RefCell::new(Vec::new()),
             free: Cell::new(NONE),
+            stamp: Cell::new(0),
+            foreign: RefCell::new(Vec::new()),
         }
     }
 
-    /// Takes a record that is in no list. `records` are the worker's.
+    /// Says that the worker runs, until what is returned is dropped.
+    pub(crate) fn begin(&self) -> impl Sized {
+        struct End<'a>(&'a Waits);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                STAMP.set(self.0.stamp.get());
+            }
+        }
+        self.stamp.set(STAMP.get());
+        End(self)
+    }
+
+    #[inline]
+    fn next_stamp(&self) -> NonZeroU32 {
+        let stamp = NonZeroU32::new(self.stamp.get().wrapping_add(1)).unwrap_or(NonZeroU32::MIN);
+        self.stamp.set(stamp.get());
+        stamp
+    }
+
+    /// Takes a record that is in no list, for a leaf that is polled with the running task's waker. `records` are the
+    /// worker's.
     #[inline]
     fn insert(
         worker: &Worker,
         records: &mut Vec<Record>,
-        waiter: Waiter,
-        reason: Reason,
+        kind: &'static str,
+        at: &'static Location<'static>,
         note: u64,
     ) -> Place {
-        let stamp = next_stamp();
-        let record = Record {
-            stamp: stamp.get(),
-            previous: NONE,
-            next: NONE,
-            slot: 0,
-            is_chosen: false,
-            note,
-            waiter,
-            task: worker.running_address(),
-            reason,
-            since: worker.now(),
+        let waits = worker.waits();
+        let stamp = waits.next_stamp();
+        let index = waits.free.get();
+        let (index, record) = if (index as usize) < records.len() {
+            let record = &mut records[index as usize];
+            waits.free.set(record.next);
+            (index, record)
+        } else {
+            grow(records)
         };
-        let free = &worker.waits().free;
-        let index = free.get();
-        if let Some(place) = records.get_mut(index as usize) {
-            free.set(place.next);
-            *place = record;
-            return Place { index, stamp };
-        }
-        Place {
-            index: push(records, record),
-            stamp,
+        // One by one: a record that is put together first and then copied waits for its own bytes.
+        record.stamp = stamp.get();
+        record.previous = NONE;
+        record.next = NONE;
+        record.is_chosen = false;
+        record.waker = Whose::Task;
+        record.note = note;
+        record.task = worker.running_address();
+        record.kind = kind;
+        record.at = at;
+        record.since = worker.clock();
+        Place { index, stamp }
+    }
+
+    /// Frees a record that is in no list, and whose waker was taken.
+    #[inline]
+    fn remove(&self, records: &mut [Record], index: u32) {
+        let record = &mut records[index as usize];
+        debug_assert_eq!(record.waker, Whose::Nobodys);
+        record.stamp = 0;
+        record.next = self.free.replace(index);
+    }
+
+    /// Notes the waker of a leaf that has just joined, unless it is the running task's, as its record says.
+    #[inline]
+    fn note_foreign(worker: &Worker, place: Place, cx: &Context<'_>) {
+        if !worker.is_running(cx.waker()) {
+            worker.waits().note_foreign_waker(place, cx.waker());
         }
     }
 
-    /// Frees a record that is in no list. Its waiter is returned, because a foreign waker's destructor must not run
-    /// under the caller's borrow.
+    #[cold]
+    fn note_foreign_waker(&self, place: Place, waker: &Waker) {
+        // Cloning it runs its code, which may choose this leaf: then it is woken here.
+        let waker = waker.clone();
+        let is_waiting =
+            find(&mut self.records.borrow_mut(), place).is_some_and(|record| !record.is_chosen);
+        if is_waiting {
+            let previous = self.put_foreign(place, waker);
+            debug_assert!(previous.is_none(), "a free record has no waker");
+        } else {
+            wake_foreign(waker);
+        }
+    }
+
+    /// Notes a foreign waker, and returns the one that was noted before.
+    fn put_foreign(&self, place: Place, waker: Waker) -> Option<Waker> {
+        let mut records = self.records.borrow_mut();
+        let record = find(&mut records, place)?;
+        record.waker = Whose::Foreign;
+        let mut foreign = self.foreign.borrow_mut();
+        let index = place.index as usize;
+        if foreign.len() <= index {
+            foreign.resize_with(index + 1, || None);
+        }
+        foreign[index].replace(waker)
+    }
+
+    #[cold]
+    fn take_foreign(&self, index: u32) -> Option<Waker> {
+        self.foreign.borrow_mut().get_mut(index as usize)?.take()
+    }
+
+    /// Takes the waker of a record. It must be woken or dropped outside of all borrows, because a foreign one runs code.
     #[inline]
-    fn remove(&self, records: &mut [Record], index: u32) -> Waiter {
-        let record = &mut records[index as usize];
-        record.stamp = 0;
-        record.next = self.free.replace(index);
-        record.waiter.take()
+    fn take_waker(&self, record: &mut Record, index: u32) -> Waiter {
+        match std::mem::replace(&mut record.waker, Whose::Nobodys) {
+            Whose::Task => Waiter::Task(record.task),
+            Whose::Foreign => self
+                .take_foreign(index)
+                .map_or(Waiter::Nobody, Waiter::Foreign),
+            Whose::Nobodys => Waiter::Nobody,
+        }
     }
 
     /// Asks whether the leaf was chosen, and what for; if so, its place is given back. Otherwise the leaf's waker is noted.
-    fn poll(&self, place: Place, waker: &Waker) -> Poll<u64> {
-        let mut records = self.records.borrow_mut();
+    #[inline]
+    fn poll(worker: &Worker, place: Place, waker: &Waker) -> Poll<u64> {
+        let waits = worker.waits();
+        let mut records = waits.records.borrow_mut();
         let Some(record) = find(&mut records, place) else {
             return Poll::Pending;
         };
         if record.is_chosen {
             let note = record.note;
-            let waiter = self.remove(&mut records, place.index);
-            drop(records);
-            drop(waiter);
+            waits.remove(&mut records, place.index);
             return Poll::Ready(note);
         }
-        if !record.waiter.is(waker) {
-            // Cloning and dropping a foreign waker runs its code, which must find us in order.
-            drop(records);
-            let waiter = Waiter::of(waker);
-            let previous = find(&mut self.records.borrow_mut(), place)
-                .map(|record| std::mem::replace(&mut record.waiter, waiter));
-            drop(previous);
-            // That code may have chosen this leaf, before there was anybody to wake.
-            let is_chosen =
-                find(&mut self.records.borrow_mut(), place).is_some_and(|record| record.is_chosen);
-            if is_chosen {
-                return self.poll(place, waker);
-            }
+        let is_noted = record.waker == Whose::Task
+            && record.task == worker.running_address()
+            && worker.is_running(waker);
+        drop(records);
+        if is_noted {
+            return Poll::Pending;
         }
-        Poll::Pending
+        waits.note_waker(worker, place, waker)
+    }
+
+    #[cold]
+    fn note_waker(&self, worker: &Worker, place: Place, waker: &Waker) -> Poll<u64> {
+        // Cloning and dropping a foreign waker runs its code, which must find us in order, and may choose this leaf.
+        let foreign = (!worker.is_running(waker)).then(|| waker.clone());
+        let is_waiting = |record: &&mut Record| !record.is_chosen;
+        let task = worker.running_address();
+        let previous = find(&mut self.records.borrow_mut(), place)
+            .filter(is_waiting)
+            .map(|record| {
+                record.task = task;
+                std::mem::replace(&mut record.waker, Whose::Task)
+            });
+        let previous = match (previous, foreign) {
+            (Some(_), Some(waker)) => self.put_foreign(place, waker),
+            (Some(Whose::Foreign), None) => self.take_foreign(place.index),
+            _ => None,
+        };
+        drop(previous);
+        let mut records = self.records.borrow_mut();
+        match find(&mut records, place) {
+            Some(record) if record.is_chosen => {
+                let note = record.note;
+                self.remove(&mut records, place.index);
+                Poll::Ready(note)
+            }
+            _ => Poll::Pending,
+        }
     }
 
     /// Takes a record for a leaf that waits in no queue: whoever knows its place chooses it.
@@ -198,33 +293,53 @@ impl Waits {
         kind: &'static str,
         at: &'static Location<'static>,
     ) -> Place {
-        let waiter = Waiter::of(cx.waker());
         current(|worker| {
-            let records = &mut worker.waits().records.borrow_mut();
-            Self::insert(worker, records, waiter, Reason { kind, at }, 0)
+            let place = {
+                let records = &mut worker.waits().records.borrow_mut();
+                Self::insert(worker, records, kind, at, 0)
+            };
+            Self::note_foreign(worker, place, cx);
+            place
         })
     }
 
     /// Chooses a leaf that waits in no queue, and wakes it.
+    #[inline]
     pub(crate) fn choose(worker: &Worker, place: Place) {
-        let waiter = find(&mut worker.waits().records.borrow_mut(), place).map(|record| {
+        let waits = worker.waits();
+        let waiter = find(&mut waits.records.borrow_mut(), place).map(|record| {
             record.is_chosen = true;
-            record.waiter.take()
+            waits.take_waker(record, place.index)
         });
         if let Some(waiter) = waiter {
-            waiter.wake();
+            waiter.wake(worker);
         }
     }
 
     /// Gives back the record of a leaf that waits in no queue.
+    #[inline]
     pub(crate) fn leave(place: Place) {
-        let waiter = try_current(|worker| {
-            let mut records = worker.waits().records.borrow_mut();
-            find(&mut records, place)?;
-            Some(worker.waits().remove(&mut records, place.index))
+        try_current(|worker| {
+            let waits = worker.waits();
+            let mut records = waits.records.borrow_mut();
+            if find(&mut records, place).is_some() {
+                waits.release(records, place.index);
+            }
         });
-        // A foreign waker is dropped outside of all borrows.
-        drop(waiter);
+    }
+
+    /// Frees a record that is in no list, and drops its waker.
+    #[inline]
+    fn release(&self, mut records: RefMut<'_, Vec<Record>>, index: u32) {
+        let record = &mut records[index as usize];
+        let is_foreign = record.waker == Whose::Foreign;
+        record.waker = Whose::Nobodys;
+        self.remove(&mut records, index);
+        // Dropping a foreign waker runs its code.
+        drop(records);
+        if is_foreign {
+            drop(self.take_foreign(index));
+        }
     }
 
     /// Calls `f` with every record in use, in no order.
@@ -237,20 +352,35 @@ impl Waits {
         {
             f(Waiting {
                 task: record.task,
-                reason: record.reason,
+                kind: record.kind,
+                at: record.at,
                 since: record.since,
             });
         }
     }
 }
 
+/// Adds a record, whose fields are yet to be set.
 #[cold]
-fn push(records: &mut Vec<Record>, record: Record) -> u32 {
+fn grow(records: &mut Vec<Record>) -> (u32, &mut Record) {
     let index = u32::try_from(records.len())
         .ok()
         .filter(|index| *index != NONE);
-    records.push(record);
-    index.expect("fewer than 2^32 - 1 leaves wait on a worker")
+    let index = index.expect("fewer than 2^32 - 1 leaves wait on a worker");
+    records.push(Record {
+        stamp: 0,
+        previous: NONE,
+        next: NONE,
+        slot: 0,
+        is_chosen: false,
+        waker: Whose::Nobodys,
+        note: 0,
+        task: Address::NOBODY,
+        kind: "",
+        at: Location::caller(),
+        since: 0,
+    });
+    (index, &mut records[index as usize])
 }
 
 #[inline]
@@ -261,16 +391,18 @@ fn find(records: &mut [Record], place: Place) -> Option<&mut Record> {
 }
 
 /// Asks whether the leaf at `place` was chosen. If so, `place` is emptied.
+#[inline]
 pub(crate) fn poll_place(place: &mut Option<Place>, cx: &Context<'_>) -> Poll<()> {
     poll_note(place, cx).map(|_| ())
 }
 
 /// Asks whether the leaf at `place` was chosen, and what for. If so, `place` is emptied.
+#[inline]
 pub(crate) fn poll_note(place: &mut Option<Place>, cx: &Context<'_>) -> Poll<u64> {
     let Some(own) = *place else {
         return Poll::Pending;
     };
-    let Some(Poll::Ready(note)) = try_current(|worker| worker.waits().poll(own, cx.waker())) else {
+    let Some(Poll::Ready(note)) = try_current(|worker| Waits::poll(worker, own, cx.waker())) else {
         return Poll::Pending;
     };
     *place = None;
@@ -278,26 +410,10 @@ pub(crate) fn poll_note(place: &mut Option<Place>, cx: &Context<'_>) -> Poll<u64
 }
 
 impl Waiter {
-    pub(crate) fn of(waker: &Waker) -> Self {
-        Address::of(waker).map_or_else(|| Self::Foreign(waker.clone()), Self::Task)
-    }
-
-    fn is(&self, waker: &Waker) -> bool {
-        match self {
-            Self::Task(address) => Address::of(waker) == Some(*address),
-            Self::Foreign(own) => own.will_wake(waker),
-            Self::Nobody => false,
-        }
-    }
-
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Nobody)
-    }
-
     #[inline]
-    pub(crate) fn wake(self) {
+    fn wake(self, worker: &Worker) {
         match self {
-            Self::Task(address) => address.wake(),
+            Self::Task(address) => worker.make_ready(address),
             Self::Foreign(waker) => wake_foreign(waker),
             Self::Nobody => {}
         }
@@ -322,6 +438,14 @@ impl Ends {
         last: NONE,
     };
 
+    /// The list of one.
+    const fn of(index: u32) -> Self {
+        Self {
+            first: index,
+            last: index,
+        }
+    }
+
     fn is_empty(self) -> bool {
         self.first == NONE
     }
@@ -331,10 +455,7 @@ impl Ends {
         records[index as usize].previous = self.last;
         records[index as usize].next = NONE;
         if self.is_empty() {
-            return Self {
-                first: index,
-                last: index,
-            };
+            return Self::of(index);
         }
         records[self.last as usize].next = index;
         Self {

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::task::Context;
 
-use super::{Ends, NONE, Place, Reason, Record, Waiter, Waits, find};
-use crate::worker::{current, try_current};
+use super::{Ends, NONE, Place, Record, Waits, find};
+use crate::worker::{Worker, current, try_current};
 
 /// Who waits for one thing.
 ///
@@ -35,6 +35,7 @@ impl Queue {
     /// # Panics
     /// If no loop is running on this thread.
     #[track_caller]
+    #[inline]
     pub(crate) fn join(
         &self,
         cx: &Context<'_>,
@@ -42,18 +43,31 @@ impl Queue {
         at: &'static Location<'static>,
         note: u64,
     ) -> Place {
-        // Cloning a foreign waker runs its code: not under our borrow.
-        let waiter = Waiter::of(cx.waker());
         current(|worker| {
-            let records = &mut worker.waits().records.borrow_mut();
-            let ends = self.ends(records);
-            let place = Waits::insert(worker, records, waiter, Reason { kind, at }, note);
-            if ends.is_empty() {
-                self.stamp.set(place.stamp.get());
-            }
-            self.ends.set(ends.pushed(records, place.index));
+            let place = self.push(worker, kind, at, note);
+            Waits::note_foreign(worker, place, cx);
             place
         })
+    }
+
+    #[inline]
+    fn push(
+        &self,
+        worker: &Worker,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        note: u64,
+    ) -> Place {
+        let records = &mut worker.waits().records.borrow_mut();
+        let ends = self.ends(records);
+        let place = Waits::insert(worker, records, kind, at, note);
+        if ends.is_empty() {
+            self.stamp.set(place.stamp.get());
+            self.ends.set(Ends::of(place.index));
+        } else {
+            self.ends.set(ends.pushed(records, place.index));
+        }
+        place
     }
 
     /// Chooses the first who waits, tells it `note`, and wakes it. Returns `false` if nobody waits.
@@ -72,16 +86,17 @@ impl Queue {
     }
 
     fn choose_first_waiting_if(&self, decide: impl FnOnce(u64) -> Option<u64>) -> bool {
-        let waiter = try_current(|worker| {
-            let mut records = worker.waits().records.borrow_mut();
+        let is_chosen = try_current(|worker| {
+            let waits = worker.waits();
+            let mut records = waits.records.borrow_mut();
             let ends = self.ends.get();
             let record = records
                 .get_mut(ends.first as usize)
                 .filter(|record| record.stamp == self.stamp.get())?;
             record.note = decide(record.note)?;
             record.is_chosen = true;
-            let next = std::mem::replace(&mut record.next, NONE);
-            let waiter = record.waiter.take();
+            let next = record.next;
+            let waiter = waits.take_waker(record, ends.first);
             if let Some(first) = records.get_mut(next as usize) {
                 first.previous = NONE;
                 self.stamp.set(first.stamp);
@@ -92,33 +107,30 @@ impl Queue {
             } else {
                 self.ends.set(Ends::EMPTY);
             }
-            Some(waiter)
+            drop(records);
+            waiter.wake(worker);
+            Some(())
         });
-        match waiter.flatten() {
-            Some(waiter) => {
-                waiter.wake();
-                true
-            }
-            None => false,
-        }
+        is_chosen.flatten().is_some()
     }
 
     /// Leaves the queue. Returns what the leaf was chosen for, if it had been chosen and never ran: then that must be
     /// passed on.
     #[must_use = "a leaf that was chosen must pass on what it was chosen for"]
     pub(crate) fn leave(&self, place: Place) -> Option<u64> {
-        let left = try_current(|worker| {
-            let mut records = worker.waits().records.borrow_mut();
+        let chosen_for = try_current(|worker| {
+            let waits = worker.waits();
+            let mut records = waits.records.borrow_mut();
             let record = find(&mut records, place)?;
             let chosen_for = record.is_chosen.then_some(record.note);
             if chosen_for.is_none() {
                 let ends = self.ends.get().without(&mut records, place.index);
                 self.set_ends(&records, ends);
             }
-            // The waiter is dropped by the caller of this closure, outside of all borrows.
-            Some((chosen_for, worker.waits().remove(&mut records, place.index)))
+            waits.release(records, place.index);
+            chosen_for
         });
-        left.flatten().and_then(|(chosen_for, _waiter)| chosen_for)
+        chosen_for.flatten()
     }
 
     /// Returns how many wait.

@@ -18,7 +18,7 @@ use std::panic::Location;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use super::{Ends, NONE, Place, Reason, Record, Waiter, Waits, find};
+use super::{Ends, NONE, Place, Record, Waits, find};
 use crate::worker::{Worker, current, try_current};
 
 const DIGIT_BITS: u32 = 6;
@@ -60,29 +60,33 @@ impl Wheel {
         kind: &'static str,
         at: &'static Location<'static>,
     ) -> Place {
-        let waiter = Waiter::of(cx.waker());
         current(|worker| {
             let wheel = worker.wheel();
             let deadline = wheel.nanos(deadline);
-            let records = &mut worker.waits().records.borrow_mut();
-            let place = Waits::insert(worker, records, waiter, Reason { kind, at }, deadline);
-            wheel.insert(records, place.index);
+            let place = {
+                let records = &mut worker.waits().records.borrow_mut();
+                let place = Waits::insert(worker, records, kind, at, deadline);
+                wheel.insert(records, place.index);
+                place
+            };
+            Waits::note_foreign(worker, place, cx);
             place
         })
     }
 
     /// Takes a leaf off the wheel, due or not.
     pub(crate) fn leave(place: Place) {
-        let waiter = try_current(|worker| {
-            let mut records = worker.waits().records.borrow_mut();
-            let record = find(&mut records, place)?;
+        try_current(|worker| {
+            let waits = worker.waits();
+            let mut records = waits.records.borrow_mut();
+            let Some(record) = find(&mut records, place) else {
+                return;
+            };
             if !record.is_chosen {
                 worker.wheel().unlink(&mut records, place.index);
             }
-            Some(worker.waits().remove(&mut records, place.index))
+            waits.release(records, place.index);
         });
-        // A foreign waker is dropped outside of all borrows.
-        drop(waiter);
     }
 
     /// Returns a moment to wake up at: when the next timer is due, or earlier if finding out would take long.
@@ -96,9 +100,8 @@ impl Wheel {
         self.epoch.checked_add(Duration::from_nanos(nanos))
     }
 
-    /// Chooses and wakes all timers due at `now`, by deadline, then in the order in which they were made.
-    pub(crate) fn advance(&self, worker: &Worker, now: Instant) {
-        let now = self.nanos(now);
+    /// Chooses and wakes all timers due at `now`, in nanoseconds since the epoch, by deadline, then in the order in which they were made.
+    pub(crate) fn advance(&self, worker: &Worker, now: u64) {
         while let Some((level, slot, start)) = self.next_slot() {
             if start > now {
                 break;
@@ -126,9 +129,9 @@ impl Wheel {
                 self.unlink(&mut records, first);
                 let record = &mut records[first as usize];
                 record.is_chosen = true;
-                record.waiter.take()
+                worker.waits().take_waker(record, first)
             };
-            waiter.wake();
+            waiter.wake(worker);
         }
     }
 
@@ -210,7 +213,7 @@ impl Wheel {
     }
 
     /// Nanoseconds since the epoch: 0 for what lies before it, the largest number (584 years on) for what lies beyond.
-    fn nanos(&self, instant: Instant) -> u64 {
+    pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 }

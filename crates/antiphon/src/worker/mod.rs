@@ -14,22 +14,23 @@
 mod current;
 mod mailbox;
 mod table;
+#[cfg(test)]
+mod table_model;
 mod waker;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::Future;
 use std::mem::ManuallyDrop;
-use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use self::mailbox::Inbox;
 use self::table::Table;
+use crate::pool;
 use crate::sys::{Driver, Operations, complete_all};
-use crate::task::{Header, Name, Run, TaskId};
+use crate::task::{Header, Locals, Task};
 use crate::wait::{Waits, Wheel};
 
 pub(crate) use self::current::{current, enter, try_current};
@@ -47,17 +48,17 @@ pub(crate) struct Worker {
     wheel: Wheel,
     /// Read once a turn.
     now: Cell<Instant>,
+    /// The same in nanoseconds, as the wheel counts them.
+    clock: Cell<u64>,
     operations: Operations,
     driver: RefCell<Box<dyn Driver>>,
     /// The task whose step is under way, or was last in this turn; `NOBODY` while the loop does its own work.
     running: Cell<Address>,
-    next_id: Cell<NonZeroU64>,
+    /// Tasks spawned so far.
+    spawned: Cell<u64>,
     budget: u32,
     is_closing: Cell<bool>,
 }
-
-/// The main task as the table sees it: its future stays in the frame of `Worker::run`, where it may borrow.
-struct Main(Header);
 
 impl Worker {
     pub(crate) fn new(driver: Box<dyn Driver>, budget: u32) -> Self {
@@ -70,10 +71,11 @@ impl Worker {
             waits: Waits::new(),
             wheel: Wheel::new(now),
             now: Cell::new(now),
+            clock: Cell::new(0),
             operations: Operations::default(),
             driver: RefCell::new(driver),
             running: Cell::new(Address::NOBODY),
-            next_id: Cell::new(NonZeroU64::MIN),
+            spawned: Cell::new(0),
             budget,
             is_closing: Cell::new(false),
         }
@@ -84,8 +86,13 @@ impl Worker {
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
         let origin = Location::caller();
         enter(self, || {
-            let header = self.header(Some(Rc::new("main".into())), origin);
-            let address = self.table.insert(Rc::new(Main(header)));
+            // The main task's future stays in this frame, where it may borrow. What the table sees is a stand-in.
+            let stand_in = Task::stand_in(self.next_id(), origin);
+            stand_in
+                .header()
+                .set_extra(Some("main".into()), Locals::default());
+            let address = self.table.insert(stand_in);
+            let _stamps = self.waits.begin();
             let mut main = pin!(main);
             let result = catch_unwind(AssertUnwindSafe(|| self.turns(address, main.as_mut())));
             self.close();
@@ -101,19 +108,10 @@ impl Worker {
         let mut delivered = Vec::new();
         let mut done = Vec::new();
         loop {
-            let mut steps = 0;
-            while steps < self.budget {
-                let Some(task) = self.table.pop_ready(&self.running) else {
-                    break;
-                };
-                steps += 1;
-                let address = self.running.get();
-                if address == main {
-                    if let Poll::Ready(value) = step(address, |cx| future.as_mut().poll(cx)) {
-                        return value;
-                    }
-                } else if step(address, |cx| task.step(cx)) {
-                    discard(self.table.remove(address.slot()), task);
+            let mut left = self.budget;
+            while self.take_steps(main, &mut left) {
+                if let Poll::Ready(value) = step(main, |cx| future.as_mut().poll(cx)) {
+                    return value;
                 }
             }
             self.running.set(Address::NOBODY);
@@ -138,10 +136,31 @@ impl Worker {
         }
     }
 
+    /// Lets the tasks take the steps that are due, as long as some are `left`. Returns `true` if the next one is that of
+    /// the task at `main`, for the caller to take.
+    fn take_steps(&self, main: Address, left: &mut u32) -> bool {
+        while *left > 0 {
+            let Some(task) = self.table.pop_ready(&self.running) else {
+                break;
+            };
+            *left -= 1;
+            let address = self.running.get();
+            if address == main {
+                return true;
+            }
+            if step(address, |cx| task.step(cx)) {
+                drop(self.table.remove(address.slot()));
+            }
+        }
+        false
+    }
+
     /// Reads the clock, and wakes what is due.
     fn tick(&self) {
-        self.now.set(self.driver.borrow().now());
-        self.wheel.advance(self, self.now.get());
+        let now = self.driver.borrow().now();
+        self.now.set(now);
+        self.clock.set(self.wheel.nanos(now));
+        self.wheel.advance(self, self.clock.get());
     }
 
     /// Drops the tasks that are left, and those that their destructors spawn.
@@ -151,10 +170,7 @@ impl Worker {
         while self.table.live() > 0 {
             for address in self.table.addresses() {
                 if let Some(task) = self.table.remove(address.slot()) {
-                    contain(|| {
-                        task.kill();
-                        drop(task);
-                    });
+                    task.kill();
                 }
             }
         }
@@ -200,13 +216,26 @@ impl Worker {
         self.now.get()
     }
 
+    /// The same in nanoseconds on the worker's clock.
+    #[inline]
+    pub(crate) fn clock(&self) -> u64 {
+        self.clock.get()
+    }
+
+    /// Returns `true` if `waker` is that of the task whose step is under way.
+    #[inline]
+    pub(crate) fn is_running(&self, waker: &Waker) -> bool {
+        Address::of(waker) == Some(self.running.get())
+    }
+
     #[inline]
     pub(crate) fn make_ready(&self, address: Address) {
         self.table.make_ready(address);
     }
 
     /// Takes a task in. It takes its first step after those that are ready now.
-    pub(crate) fn start(&self, task: Rc<dyn Run>) {
+    #[inline]
+    pub(crate) fn start(&self, task: Task) {
         if self.is_closing.get() {
             task.kill();
         } else {
@@ -214,25 +243,23 @@ impl Worker {
         }
     }
 
-    /// Describes a task that is spawned now by the running one.
-    pub(crate) fn header(&self, name: Option<Name>, origin: &'static Location<'static>) -> Header {
-        let id = self.next_id.get();
-        self.next_id
-            .set(id.checked_add(1).expect("fewer than 2^64 tasks"));
-        let id = TaskId(id);
-        let inherited =
-            |parent: &dyn Run| (Some(parent.header().id), parent.header().locals.inherit());
-        let (parent, locals) = self
-            .table
-            .with(self.running.get(), inherited)
-            .unwrap_or_default();
-        Header {
-            id,
-            parent,
-            name,
-            origin,
-            locals,
-        }
+    /// The number of the next task, counted from 1.
+    #[inline]
+    pub(crate) fn next_id(&self) -> u64 {
+        let spawned = self.spawned.get() + 1;
+        self.spawned.set(spawned);
+        spawned
+    }
+
+    /// The number of the running task, or 0, and whether it has variables for those that it spawns.
+    #[inline]
+    pub(crate) fn parent(&self) -> (u64, bool) {
+        self.table
+            .with(self.running.get(), |task| {
+                let has_locals = task.locals().is_some_and(|locals| !locals.is_empty());
+                (task.id().get(), has_locals)
+            })
+            .unwrap_or_default()
     }
 
     pub(crate) fn running_address(&self) -> Address {
@@ -244,16 +271,22 @@ impl Worker {
         self.table.for_each(f);
     }
 
-    /// Returns the task whose step is under way.
+    /// Calls `f`, which must not spawn or wake, with the task whose step is under way.
     ///
     /// # Panics
     /// If none is.
     #[track_caller]
-    pub(crate) fn running(&self) -> Rc<dyn Run> {
-        match self.table.get(self.running.get()) {
-            Some(task) => task,
+    pub(crate) fn with_running<T>(&self, f: impl FnOnce(&Header) -> T) -> T {
+        match self.table.with(self.running.get(), f) {
+            Some(value) => value,
             None => panic!("no task is running on this thread"),
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        pool::trim();
     }
 }
 
@@ -265,32 +298,11 @@ fn step<T>(address: Address, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
     poll(&mut Context::from_waker(&waker))
 }
 
-/// Drops the last references to a task that has ended, and with them perhaps a result that nobody waits for.
-#[inline]
-fn discard(in_table: Option<Rc<dyn Run>>, task: Rc<dyn Run>) {
-    drop(in_table);
-    if Rc::strong_count(&task) == 1 {
-        contain(|| drop(task));
-    }
-}
-
 /// Calls `f`, which runs somebody else's code: a waker or a destructor. A panic in it has been reported by the panic hook;
 /// it must not stop the one who calls, who has others to serve and is not to blame.
 pub(crate) fn contain(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         // Dropping what was thrown would run somebody else's code again.
         std::mem::forget(payload);
-    }
-}
-
-impl Run for Main {
-    fn step(&self, _: &mut Context<'_>) -> bool {
-        unreachable!("the loop polls the main task itself")
-    }
-
-    fn kill(&self) {}
-
-    fn header(&self) -> &Header {
-        &self.0
     }
 }

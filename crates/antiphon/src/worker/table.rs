@@ -1,10 +1,9 @@
 //! The task table: slots that tasks come and go in, and the ready queue that runs through them.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 use super::waker::{Address, SLOTS_MAX};
-use crate::task::{Header, Run};
+use crate::task::{Header, Task};
 
 pub(crate) struct Table {
     worker: u16,
@@ -22,17 +21,46 @@ struct Inner {
 }
 
 struct Slot {
-    task: Option<Rc<dyn Run>>,
-    /// Of the task that is here, or of the next one. Its generation counts the tasks, so that a waker of an earlier one
-    /// doesn't wake a later.
-    address: Address,
+    task: Option<Task>,
+    mark: Mark,
     /// The next in the ready queue or among the free, or `NONE`.
     next: u32,
-    /// Set while the slot is in one of the two lists. It may stay in the ready queue for a while after its task has gone.
-    is_listed: bool,
 }
 
+/// `ARCHITECTURE.md` tells what a task costs.
+const _: () = assert!(size_of::<Slot>() == 16);
+
+/// The generation of the task that is here, or of the next one: it counts the tasks of the slot, so that a waker of an
+/// earlier one doesn't wake a later. And a bit that is set while the slot is in one of the two lists. It may stay in the
+/// ready queue for a while after its task has gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(u32);
+
 const NONE: u32 = u32::MAX;
+
+impl Mark {
+    const LISTED: u32 = 1 << 31;
+
+    #[inline]
+    const fn listed(generation: u32) -> Self {
+        Self(generation | Self::LISTED)
+    }
+
+    #[inline]
+    const fn unlisted(generation: u32) -> Self {
+        Self(generation)
+    }
+
+    #[inline]
+    const fn is_listed(self) -> bool {
+        self.0 & Self::LISTED != 0
+    }
+
+    #[inline]
+    const fn generation(self) -> u32 {
+        self.0 & !Self::LISTED
+    }
+}
 
 impl Table {
     pub(crate) fn new(worker: u16) -> Self {
@@ -50,31 +78,37 @@ impl Table {
     }
 
     /// Gives `task` a slot and makes it ready.
-    pub(crate) fn insert(&self, task: Rc<dyn Run>) -> Address {
+    #[inline]
+    pub(crate) fn insert(&self, task: Task) -> Address {
         let inner = &mut *self.inner.borrow_mut();
         let mut index = inner.free_first;
-        if index == NONE {
-            index = inner.grow(self.worker);
+        let generation;
+        if let Some(slot) = inner.slots.get_mut(index as usize) {
+            inner.free_first = slot.next;
+            slot.task = Some(task);
+            generation = slot.mark.generation();
         } else {
-            inner.free_first = inner.slots[index as usize].next;
+            index = inner.grow(task);
+            generation = 0;
         }
-        let slot = &mut inner.slots[index as usize];
-        slot.task = Some(task);
-        let address = slot.address;
         inner.push_ready(index);
         self.live.set(self.live.get() + 1);
-        address
+        Address::new(self.worker, generation, index)
     }
 
     /// Takes the task out of its slot, which the next task may have. The caller drops it, outside of our borrow.
-    pub(crate) fn remove(&self, index: u32) -> Option<Rc<dyn Run>> {
+    #[inline]
+    pub(crate) fn remove(&self, index: u32) -> Option<Task> {
         let inner = &mut *self.inner.borrow_mut();
         let slot = &mut inner.slots[index as usize];
         let task = slot.task.take()?;
-        slot.address = slot.address.next_generation();
+        let generation = Address::next_generation(slot.mark.generation());
         self.live.set(self.live.get() - 1);
-        // A slot that was woken in its last step is still in the ready queue; `pop_ready` frees it when it gets there.
-        if !slot.is_listed {
+        if slot.mark.is_listed() {
+            // It was woken in its last step and is in the ready queue; `pop_ready` frees it when it gets there.
+            slot.mark = Mark::listed(generation);
+        } else {
+            slot.mark = Mark::unlisted(generation);
             inner.free(index);
         }
         Some(task)
@@ -89,26 +123,24 @@ impl Table {
             return;
         };
         // A slot without a task is in a list.
-        if slot.address == address && !slot.is_listed {
+        if slot.mark == Mark::unlisted(address.generation()) {
             inner.push_ready(index);
         }
     }
 
     /// Takes the next task with a step due, and puts its address into `running`.
     #[inline]
-    pub(crate) fn pop_ready(&self, running: &Cell<Address>) -> Option<Rc<dyn Run>> {
+    pub(crate) fn pop_ready(&self, running: &Cell<Address>) -> Option<Task> {
         let inner = &mut *self.inner.borrow_mut();
         loop {
             let index = inner.ready_first;
-            if index == NONE {
-                return None;
-            }
-            let slot = &mut inner.slots[index as usize];
+            let slot = inner.slots.get_mut(index as usize)?;
             inner.ready_first = slot.next;
             if let Some(task) = &slot.task {
-                slot.is_listed = false;
-                running.set(slot.address);
-                return Some(Rc::clone(task));
+                let generation = slot.mark.generation();
+                slot.mark = Mark::unlisted(generation);
+                running.set(Address::new(self.worker, generation, index));
+                return Some(task.clone());
             }
             inner.free(index);
         }
@@ -123,32 +155,23 @@ impl Table {
         self.live.get()
     }
 
-    /// Returns the task at `address`.
-    pub(crate) fn get(&self, address: Address) -> Option<Rc<dyn Run>> {
-        let inner = self.inner.borrow();
-        inner
-            .slots
-            .get(address.slot() as usize)
-            .filter(|slot| slot.address == address)?
-            .task
-            .clone()
-    }
-
     /// Calls `f`, which must not spawn or wake, with the task at `address`.
-    pub(crate) fn with<T>(&self, address: Address, f: impl FnOnce(&dyn Run) -> T) -> Option<T> {
+    #[inline]
+    pub(crate) fn with<T>(&self, address: Address, f: impl FnOnce(&Header) -> T) -> Option<T> {
         let inner = self.inner.borrow();
         let slot = inner
             .slots
             .get(address.slot() as usize)
-            .filter(|slot| slot.address == address)?;
-        slot.task.as_deref().map(f)
+            .filter(|slot| slot.mark.generation() == address.generation())?;
+        slot.task.as_ref().map(|task| f(task.header()))
     }
 
     /// Calls `f`, which must not spawn or wake, with every task and whether it is ready.
     pub(crate) fn for_each(&self, mut f: impl FnMut(Address, &Header, bool)) {
-        for slot in &self.inner.borrow().slots {
+        for (index, slot) in (0..).zip(&self.inner.borrow().slots) {
             if let Some(task) = &slot.task {
-                f(slot.address, task.header(), slot.is_listed);
+                let address = Address::new(self.worker, slot.mark.generation(), index);
+                f(address, task.header(), slot.mark.is_listed());
             }
         }
     }
@@ -162,16 +185,16 @@ impl Table {
 }
 
 impl Inner {
-    fn grow(&mut self, worker: u16) -> u32 {
+    #[cold]
+    fn grow(&mut self, task: Task) -> u32 {
         let index = u32::try_from(self.slots.len())
             .ok()
             .filter(|index| *index < SLOTS_MAX);
         let index = index.expect("a worker has at most 2^28 tasks");
         self.slots.push(Slot {
-            task: None,
-            address: Address::new(worker, index),
+            task: Some(task),
+            mark: Mark::unlisted(0),
             next: NONE,
-            is_listed: false,
         });
         index
     }
@@ -179,7 +202,7 @@ impl Inner {
     #[inline]
     fn push_ready(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.is_listed = true;
+        slot.mark = Mark::listed(slot.mark.generation());
         slot.next = NONE;
         if self.ready_first == NONE {
             self.ready_first = index;
@@ -189,9 +212,10 @@ impl Inner {
         self.ready_last = index;
     }
 
+    #[inline]
     fn free(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.is_listed = true;
+        slot.mark = Mark::listed(slot.mark.generation());
         slot.next = self.free_first;
         self.free_first = index;
     }

@@ -34,7 +34,8 @@ const WORKER_BITS: u32 = 12;
 pub(crate) const WORKERS_MAX: usize = 1 << WORKER_BITS;
 /// Tasks that may exist at one time on a worker.
 pub(crate) const SLOTS_MAX: u32 = (1 << SLOT_BITS) - 1;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+const GENERATION_MAX: u32 = (1 << GENERATION_BITS) - 1;
+const GENERATION_MASK: u64 = GENERATION_MAX as u64;
 
 /// A task's address: worker, slot, and the slot's generation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,16 +45,19 @@ impl Address {
     /// The address of nobody: no worker has so many slots.
     pub(crate) const NOBODY: Self = Self(u64::MAX);
 
-    /// The first address of a slot.
-    pub(crate) fn new(worker: u16, slot: u32) -> Self {
-        assert!(usize::from(worker) < WORKERS_MAX && slot < SLOTS_MAX);
-        Self((u64::from(worker) << (SLOT_BITS + GENERATION_BITS)) | u64::from(slot))
+    /// The address of the task of this generation in a slot.
+    #[inline]
+    pub(crate) fn new(worker: u16, generation: u32, slot: u32) -> Self {
+        debug_assert!(usize::from(worker) < WORKERS_MAX && slot < SLOTS_MAX);
+        debug_assert!(u64::from(generation) <= GENERATION_MASK);
+        let (worker, generation) = (u64::from(worker), u64::from(generation));
+        Self(worker << (SLOT_BITS + GENERATION_BITS) | generation << SLOT_BITS | u64::from(slot))
     }
 
-    /// The address of the next task in the same slot.
-    pub(crate) const fn next_generation(self) -> Self {
-        let generation = ((self.0 >> SLOT_BITS) + 1) & GENERATION_MASK;
-        Self(self.0 & !(GENERATION_MASK << SLOT_BITS) | generation << SLOT_BITS)
+    /// The generation of the next task in the same slot. They come round.
+    #[inline]
+    pub(crate) const fn next_generation(generation: u32) -> u32 {
+        (generation + 1) & GENERATION_MAX
     }
 
     #[inline]
@@ -67,9 +71,10 @@ impl Address {
         (self.0 & ((1 << SLOT_BITS) - 1)) as u32
     }
 
-    #[cfg(test)]
-    const fn generation(self) -> u64 {
-        (self.0 >> SLOT_BITS) & GENERATION_MASK
+    #[allow(clippy::cast_possible_truncation, reason = "24 bits are left")]
+    #[inline]
+    pub(crate) const fn generation(self) -> u32 {
+        ((self.0 >> SLOT_BITS) & GENERATION_MASK) as u32
     }
 
     #[inline]
@@ -103,13 +108,7 @@ impl Address {
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{}.{}",
-            self.worker(),
-            self.slot(),
-            (self.0 >> SLOT_BITS) & GENERATION_MASK
-        )
+        write!(f, "{}.{}.{}", self.worker(), self.slot(), self.generation())
     }
 }
 
@@ -135,30 +134,25 @@ mod tests {
 
     #[test]
     fn an_address_keeps_its_parts() {
-        for (worker, slot) in [
-            (0, 0),
-            (4095, SLOTS_MAX - 1),
-            (7, 1),
-            (4095, 0),
-            (0, SLOTS_MAX - 1),
-        ] {
-            let mut address = Address::new(worker, slot);
-            for generation in [0, 1, 2, 3] {
-                assert_eq!(
-                    (address.worker(), address.slot(), address.generation()),
-                    (worker, slot, generation)
-                );
-                assert_eq!(Address::of(&address.waker()), Some(address));
-                address = address.next_generation();
+        for worker in [0, 7, 4095] {
+            for generation in [0, 1, GENERATION_MAX] {
+                for slot in [0, 1, SLOTS_MAX - 1] {
+                    let address = Address::new(worker, generation, slot);
+                    assert_eq!(
+                        (address.worker(), address.generation(), address.slot()),
+                        (worker, generation, slot)
+                    );
+                    assert_eq!(Address::of(&address.waker()), Some(address));
+                    assert_ne!(address, Address::NOBODY);
+                }
             }
         }
     }
 
     #[test]
     fn the_generations_come_round() {
-        let first = Address::new(3, 5);
-        let last = Address(first.0 | GENERATION_MASK << SLOT_BITS);
-        assert_eq!(last.next_generation(), first);
+        assert_eq!(Address::next_generation(0), 1);
+        assert_eq!(Address::next_generation(GENERATION_MAX), 0);
     }
 
     #[test]
@@ -168,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_waker_outlives_everything() {
-        let waker = Address::new(4000, 12).waker();
+        let waker = Address::new(4000, 0, 12).waker();
         std::thread::spawn(move || waker.wake_by_ref())
             .join()
             .unwrap();

@@ -1,30 +1,16 @@
-//! Wakes from other threads.
-//!
-//! Every worker id has one mailbox for the life of the process, so a waker needs no pointer to find it and a late
-//! wake finds a closed box instead of freed memory. A box is opened by the worker that takes its id, and closed when that
-//! worker ends.
-//!
-//! ```text
-//!   other thread                              worker
-//!   push(address)                             state := Parked
-//!   was it Parked? ── yes ── kick             box empty? ── no ── do not sleep
-//!                                             sleep in the driver … kicked
-//!                                             state := Awake; take all
-//! ```
-//! Both sides do these steps under the box's lock, so there is no order in which a wake is put in and the worker
-//! sleeps on it. One burst costs one kick: the first push on a parked worker takes the state back to awake.
+//! What a delivery and a worker do to a box.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use super::waker::{Address, WORKERS_MAX};
+use super::{Address, AtomicBool, MAILBOXES, Mutex, MutexGuard};
 
 /// What ends a worker's sleep from another thread: an eventfd, or what the driver has in its place.
 pub(crate) trait Kick: Send + Sync {
     fn kick(&self);
 }
 
-struct Mailbox {
+pub(super) struct Mailbox {
     /// Set while the box holds addresses, so that its worker need not lock it every turn to find it empty. Written
     /// under the lock.
     has_mail: AtomicBool,
@@ -32,20 +18,13 @@ struct Mailbox {
 }
 
 /// What is in an open box.
-struct Inside {
+pub(super) struct Inside {
     addresses: Vec<Address>,
     /// The length at which duplicates are looked for next.
     dedup_len: usize,
     is_parked: bool,
     kick: Arc<dyn Kick>,
 }
-
-static MAILBOXES: [Mailbox; WORKERS_MAX] = [const {
-    Mailbox {
-        has_mail: AtomicBool::new(false),
-        inside: Mutex::new(None),
-    }
-}; WORKERS_MAX];
 
 /// Below this, duplicates cost less than looking for them.
 const DEDUP_LEN_MIN: usize = 1024;
@@ -136,10 +115,14 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        let inside = self.mailbox().lock().take();
-        self.mailbox().has_mail.store(false, Ordering::Release);
-        // The kick may close a descriptor: not under the lock.
+        let mailbox = self.mailbox();
+        let mut inside = mailbox.lock();
+        // Under the lock: after it the box may be another's, and full.
+        mailbox.has_mail.store(false, Ordering::Release);
+        let closed = inside.take();
         drop(inside);
+        // The kick may close a descriptor: not under the lock.
+        drop(closed);
     }
 }
 
@@ -165,8 +148,43 @@ impl Inside {
 }
 
 impl Mailbox {
+    /// A closed box. Takes its parts made, because not every lock can be made in a constant.
+    pub(super) const fn new(has_mail: AtomicBool, inside: Mutex<Option<Inside>>) -> Self {
+        Self { has_mail, inside }
+    }
+
     /// A panic can't leave a box half way: each step under the lock is one assignment.
     fn lock(&self) -> MutexGuard<'_, Option<Inside>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Kick for Nobody {
+        fn kick(&self) {}
+    }
+
+    #[test]
+    fn a_box_holds_no_more_than_twice_the_tasks() {
+        const TASKS: u32 = 2000;
+        let mut inside = Inside {
+            addresses: Vec::new(),
+            dedup_len: DEDUP_LEN_MIN,
+            is_parked: false,
+            kick: Arc::new(Nobody),
+        };
+        let task = |slot| Address::new(0, 0, slot);
+        for wake in 0..10 * TASKS {
+            inside.push(task(wake % TASKS));
+            assert!(inside.addresses.len() <= 2 * TASKS as usize);
+        }
+        for slot in 0..TASKS {
+            assert!(inside.addresses.contains(&task(slot)));
+        }
     }
 }
