@@ -15,7 +15,6 @@ const DIRECT: &[&str] = &[
     "cargo_metadata",
     "clap",
     "colorchoice-clap",
-    "ctrlc",
     "expect-test",
     "futures-core",
     "futures-io",

@@ -1,4 +1,4 @@
-//! The desk: coroutines in wait queues, resumed by events. No input, no output.
+//! The desk: coroutines in tasks of the loop, which wait for events. No input, no output.
 //!
 //! ```text
 //!   event ──▶ ready queue ──▶ worker ──▶ wait queue A
@@ -6,37 +6,59 @@
 //!                 │                      wait queue C ──┐
 //!                 └───────── the event it waits for ────┘
 //! ```
+//! Each coroutine object is owned by a task of the loop. The task sends it the event, and waits at an [`EventHub`] for what
+//! the coroutine yielded: the ready queue and the worker are the loop's, the wait queues are the hub's.
+//!
 //! One event is one turn. First the ready queue is filled: with the first task that waits for the event, then with
 //! the task that the event starts, if it starts one. Then the worker gives each of them one step, in that order.
 //! Because nobody becomes ready in the middle of a turn, an event can't resume the very task that it has started.
 //!
-//! What happened comes back as data; `plain` and `terminal` show it.
+//! What happened comes back as data; `plain`, `terminal` and `clients` show it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
+use antiphon::sync::EventHub;
+use antiphon::{TaskBuilder, yield_now};
 use antiphon_coroutine::{CoroutineState, IgnoredClose};
 
 use crate::orders::{Event, Order, Start};
 
-/// Wait queues, one for each event, and who may start.
+/// Who may start, and the waiting room of those who have.
+///
+/// Its tasks are those of the loop that runs, so it is used in one loop.
 pub(crate) struct Desk {
     started_by: fn(Event) -> Option<Start>,
-    /// In the order of [`Event::ALL`]. Every task in them is suspended, and waits for that event.
-    queues: [VecDeque<Task>; Event::ALL.len()],
+    room: Rc<Room>,
     /// The id of the next task to start. Ids are never used again.
     next_id: usize,
+}
+
+/// What the desk and its tasks share.
+struct Room {
+    /// Where the tasks wait for their events.
+    hub: EventHub<Event>,
+    /// Who stands in the hub's lines, in their order, for those who look. In the order of [`Event::ALL`].
+    queues: RefCell<[VecDeque<Task>; Event::ALL.len()]>,
+    /// Where the tasks wait, when the desk closes, until those with lower ids have taken their leave.
+    exit: EventHub<usize>,
+    is_closing: Cell<bool>,
+    /// The steps of the turn under way; empty between turns.
+    steps: RefCell<Vec<Step>>,
+    /// Those who took their leave; empty until the desk closes.
+    farewells: RefCell<Vec<Farewell>>,
     /// What was said in the step under way; empty between steps.
     said: Said,
 }
 
-/// A coroutine that the desk owns.
+/// A task that waits, for those who look.
+#[derive(Clone, Copy)]
 pub(crate) struct Task {
     id: usize,
-    coroutine: Order,
+    location: Option<&'static Location<'static>>,
 }
 
 /// What one event did. Without steps, nobody waited for it and it starts nobody.
@@ -45,6 +67,8 @@ pub(crate) struct Turn {
     pub(crate) event: Event,
     /// In the order in which they ran.
     pub(crate) steps: Vec<Step>,
+    /// How many tasks wait after it, in all queues together.
+    pub(crate) waiting_len: usize,
 }
 
 /// One resumption of one task.
@@ -57,12 +81,14 @@ pub(crate) struct Step {
 }
 
 /// Where a step left its task.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// At the end of the event's queue.
     Waits(Event),
     /// Gone: it returned.
     Done,
+    /// Gone: it panicked, and the panic hook has said why.
+    Panicked,
 }
 
 /// The end of a task that was still waiting when the desk closed.
@@ -71,8 +97,18 @@ pub(crate) struct Farewell {
     pub(crate) id: usize,
     /// The lines that the task said, without line ends.
     pub(crate) said: Vec<String>,
-    /// The event that the task went on to wait for, if it did not listen. It is dropped all the same.
-    pub(crate) ignored: Option<Event>,
+    pub(crate) parting: Parting,
+}
+
+/// How a task took being closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It ended.
+    Heard,
+    /// It went on to wait for this event. It is dropped all the same.
+    Ignored(Event),
+    /// It panicked.
+    Panicked,
 }
 
 impl Desk {
@@ -80,36 +116,44 @@ impl Desk {
     pub(crate) fn new(started_by: fn(Event) -> Option<Start>) -> Self {
         Self {
             started_by,
-            queues: Default::default(),
+            room: Rc::new(Room::new()),
             next_id: 0,
-            said: Said::default(),
         }
     }
 
-    /// Lets `event` happen.
-    pub(crate) fn event(&mut self, event: Event) -> Turn {
-        let waited = self.queue_mut(event).pop_front();
-        let started = self.start(event);
-        let ready = waited.into_iter().chain(started);
-        let steps = ready.map(|task| self.step(task, event)).collect();
-        Turn { event, steps }
+    /// Lets `event` happen. To be awaited to its end: a turn has no halves.
+    pub(crate) async fn event(&mut self, event: Event) -> Turn {
+        self.room.resume_first(event);
+        self.start(event);
+        // The loop's ready queue is first come first served: this task stands behind those of the turn now, so when it
+        // runs again each of them has had its step.
+        yield_now().await;
+        Turn {
+            event,
+            steps: self.room.steps.take(),
+            waiting_len: self.waiting_len(),
+        }
     }
 
     /// Closes every waiting task, in the order of their ids, so that each hears it and takes its leave.
-    pub(crate) fn close(&mut self) -> Vec<Farewell> {
-        let mut tasks: Vec<Task> = self.queues.iter_mut().flat_map(|q| q.drain(..)).collect();
-        tasks.sort_by_key(Task::id);
-        tasks.into_iter().map(|task| self.farewell(task)).collect()
+    pub(crate) async fn close(&mut self) -> Vec<Farewell> {
+        let ids = self.room.call_to_exit();
+        yield_now().await;
+        for id in ids {
+            self.room.exit.fire(&id);
+        }
+        yield_now().await;
+        self.room.farewells.take()
     }
 
     /// Returns the tasks that wait for `event`, the first to be resumed first.
-    pub(crate) fn waiting(&self, event: Event) -> impl Iterator<Item = &Task> {
-        self.queues[event as usize].iter()
+    pub(crate) fn waiting(&self, event: Event) -> Ref<'_, VecDeque<Task>> {
+        Ref::map(self.room.queues.borrow(), |queues| &queues[event as usize])
     }
 
     /// Returns how many tasks wait, in all queues together.
     pub(crate) fn waiting_len(&self) -> usize {
-        self.queues.iter().map(VecDeque::len).sum()
+        self.room.queues.borrow().iter().map(VecDeque::len).sum()
     }
 
     /// Returns the id of the task that `event` would start, if it starts one.
@@ -117,46 +161,123 @@ impl Desk {
         (self.started_by)(event).map(|_| self.next_id)
     }
 
-    fn start(&mut self, event: Event) -> Option<Task> {
-        let start = (self.started_by)(event)?;
+    /// Spawns the task that `event` starts, if it starts one.
+    fn start(&mut self, event: Event) {
+        let Some(start) = (self.started_by)(event) else {
+            return;
+        };
         let id = self.next_id;
         self.next_id += 1;
         let voice = Voice {
             id,
-            said: Rc::clone(&self.said),
+            said: Rc::clone(&self.room.said),
         };
-        let coroutine = start(voice);
-        Some(Task { id, coroutine })
+        let room = Rc::clone(&self.room);
+        let mut coroutine = start(voice);
+        let name = format!("{} {id}", coroutine.name());
+        // Nobody waits for its end: what it does in its steps is all there is to know.
+        drop(TaskBuilder::new().name(&name).spawn(async move || {
+            let mut event = event;
+            while let Next::Waits(next) = room.step(id, &mut coroutine, event) {
+                room.hub.wait(next).await;
+                if room.is_closing.get() {
+                    room.exit.wait(id).await;
+                    return room.farewell(id, &mut coroutine);
+                }
+                event = next;
+            }
+        }));
+    }
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            hub: EventHub::new(),
+            queues: RefCell::default(),
+            exit: EventHub::new(),
+            is_closing: Cell::new(false),
+            steps: RefCell::default(),
+            farewells: RefCell::default(),
+            said: Said::default(),
+        }
     }
 
-    /// Sends `event` to the task, and queues it for what it waits for next.
-    fn step(&mut self, mut task: Task, event: Event) -> Step {
-        let id = task.id;
-        let next = match task.coroutine.send(event) {
+    /// Makes the first task that waits for `event` ready, if there is one.
+    fn resume_first(&self, event: Event) {
+        let first = self.queues.borrow_mut()[event as usize].pop_front();
+        let is_resumed = self.hub.fire(&event);
+        debug_assert_eq!(is_resumed, first.is_some(), "the queues mirror the hub");
+    }
+
+    /// Makes every task ready, to be let out one by one. Returns their ids, in order.
+    fn call_to_exit(&self) -> Vec<usize> {
+        self.is_closing.set(true);
+        for event in Event::ALL {
+            self.hub.fire_all(&event);
+        }
+        let mut queues = self.queues.take();
+        let tasks = queues.iter_mut().flat_map(|queue| queue.drain(..));
+        let mut ids: Vec<usize> = tasks.map(|task| task.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Sends `event` to the coroutine, and queues its task for what it waits for next.
+    fn step(&self, id: usize, coroutine: &mut Order, event: Event) -> Next {
+        let mut step = Recorder {
+            room: self,
+            id,
+            record: Room::record_step,
+            end: Next::Panicked,
+        };
+        step.end = match coroutine.send(event) {
             CoroutineState::Yielded(next) => {
-                self.queue_mut(next).push_back(task);
+                let location = coroutine.location();
+                self.queues.borrow_mut()[next as usize].push_back(Task { id, location });
                 Next::Waits(next)
             }
             CoroutineState::Complete(()) => Next::Done,
         };
-        let said = self.said.take();
-        Step { id, said, next }
+        step.end
     }
 
-    fn farewell(&self, mut task: Task) -> Farewell {
-        let ignored = match task.coroutine.close() {
-            Ok(_) => None,
-            Err(IgnoredClose(next)) => Some(next),
+    /// Closes the coroutine.
+    fn farewell(&self, id: usize, coroutine: &mut Order) {
+        let mut farewell = Recorder {
+            room: self,
+            id,
+            record: Room::record_farewell,
+            end: Parting::Panicked,
         };
-        Farewell {
-            id: task.id,
-            said: self.said.take(),
-            ignored,
-        }
+        farewell.end = match coroutine.close() {
+            Ok(_) => Parting::Heard,
+            Err(IgnoredClose(next)) => Parting::Ignored(next),
+        };
     }
 
-    fn queue_mut(&mut self, event: Event) -> &mut VecDeque<Task> {
-        &mut self.queues[event as usize]
+    fn record_step(&self, id: usize, said: Vec<String>, next: Next) {
+        self.steps.borrow_mut().push(Step { id, said, next });
+    }
+
+    fn record_farewell(&self, id: usize, said: Vec<String>, parting: Parting) {
+        self.farewells
+            .borrow_mut()
+            .push(Farewell { id, said, parting });
+    }
+}
+
+/// Writes down what became of a task when its step is over, even if that is by a panic.
+struct Recorder<'a, E: Copy> {
+    room: &'a Room,
+    id: usize,
+    record: fn(&Room, usize, Vec<String>, E),
+    end: E,
+}
+
+impl<E: Copy> Drop for Recorder<'_, E> {
+    fn drop(&mut self) {
+        (self.record)(self.room, self.id, self.room.said.take(), self.end);
     }
 }
 
@@ -166,9 +287,9 @@ impl Task {
         self.id
     }
 
-    /// Returns the line of source at which the task sleeps.
+    /// Returns the line of source at which the coroutine sleeps.
     pub(crate) fn location(&self) -> Option<&'static Location<'static>> {
-        self.coroutine.location()
+        self.location
     }
 }
 
@@ -204,24 +325,33 @@ mod tests {
         reason = "`expect![..]` is written in place"
     )]
     fn check(started_by: fn(Event) -> Option<Start>, events: &[Event], expected: Expect) {
-        let mut desk = Desk::new(started_by);
-        let mut trace = String::new();
-        for &event in events {
-            let turn = desk.event(event);
-            assert_eq!(turn.event, event);
-            let queues = Event::ALL.map(|event| {
-                let ids: Vec<_> = desk.waiting(event).map(Task::id).collect();
-                format!("{event}{ids:?}")
-            });
-            writeln!(trace, "{event} ──▶ {}", queues.join(" ")).unwrap();
-            for Step { id, said, next } in turn.steps {
-                writeln!(trace, "  step {id}  {said:?} {next:?}").unwrap();
+        let trace = antiphon::run(async || {
+            let mut desk = Desk::new(started_by);
+            let mut trace = String::new();
+            for &event in events {
+                let turn = desk.event(event).await;
+                assert_eq!(turn.event, event);
+                assert_eq!(turn.waiting_len, desk.waiting_len());
+                let queues = Event::ALL.map(|event| {
+                    let ids: Vec<_> = desk.waiting(event).iter().map(Task::id).collect();
+                    format!("{event}{ids:?}")
+                });
+                writeln!(trace, "{event} ──▶ {}", queues.join(" ")).unwrap();
+                for Step { id, said, next } in turn.steps {
+                    writeln!(trace, "  step {id}  {said:?} {next:?}").unwrap();
+                }
             }
-        }
-        for Farewell { id, said, ignored } in desk.close() {
-            writeln!(trace, "  close {id} {said:?} ignored: {ignored:?}").unwrap();
-        }
-        assert_eq!(desk.waiting_len(), 0);
+            for Farewell { id, said, parting } in desk.close().await {
+                writeln!(trace, "  close {id} {said:?} {parting:?}").unwrap();
+            }
+            assert_eq!(desk.waiting_len(), 0);
+            assert_eq!(
+                antiphon::tree().tasks.len(),
+                1,
+                "only the main task is left"
+            );
+            trace
+        });
         expected.assert_eq(&trace);
     }
 
@@ -260,7 +390,7 @@ mod tests {
                 A ──▶ A[] B[0] C[]
                   step 0  ["0 Processing event A, blocking on B"] Waits(B)
                 C ──▶ A[] B[0] C[]
-                  close 0 ["0 Closed while blocking on B"] ignored: None
+                  close 0 ["0 Closed while blocking on B"] Heard
             "#]],
         );
     }
@@ -283,8 +413,8 @@ mod tests {
                   step 1  ["1 Processing event B, blocking on C"] Waits(C)
                 C ──▶ A[] B[2] C[1]
                   step 0  ["0 Processing event C, task done"] Done
-                  close 1 ["1 Closed while blocking on C"] ignored: None
-                  close 2 ["2 Closed while blocking on B"] ignored: None
+                  close 1 ["1 Closed while blocking on C"] Heard
+                  close 2 ["2 Closed while blocking on B"] Heard
             "#]],
         );
     }
@@ -303,7 +433,7 @@ mod tests {
                   step 0  ["0 Processing event C, task done"] Done
                 A ──▶ A[] B[1] C[]
                   step 1  ["1 Processing event A, blocking on B"] Waits(B)
-                  close 1 ["1 Closed while blocking on B"] ignored: None
+                  close 1 ["1 Closed while blocking on B"] Heard
             "#]],
         );
     }
@@ -322,9 +452,9 @@ mod tests {
                   step 2  ["2 Processing event A, blocking on B"] Waits(B)
                 B ──▶ A[] B[1, 2] C[0]
                   step 0  ["0 Processing event B, blocking on C"] Waits(C)
-                  close 0 ["0 Closed while blocking on C"] ignored: None
-                  close 1 ["1 Closed while blocking on B"] ignored: None
-                  close 2 ["2 Closed while blocking on B"] ignored: None
+                  close 0 ["0 Closed while blocking on C"] Heard
+                  close 1 ["1 Closed while blocking on B"] Heard
+                  close 2 ["2 Closed while blocking on B"] Heard
             "#]],
         );
     }
@@ -355,7 +485,7 @@ mod tests {
                 A ──▶ A[2] B[] C[]
                   step 1  ["1 twice"] Done
                   step 2  ["2 once"] Waits(A)
-                  close 2 [] ignored: None
+                  close 2 [] Heard
             "#]],
         );
     }
@@ -402,19 +532,64 @@ mod tests {
             expect![[r#"
                 A ──▶ A[] B[0] C[]
                   step 0  [] Waits(B)
-                  close 0 ["0 not yet"] ignored: Some(C)
+                  close 0 ["0 not yet"] Ignored(C)
+            "#]],
+        );
+    }
+
+    /// A task that panics is gone; the desk and the others are not.
+    #[test]
+    fn a_task_that_panics_is_reported_and_harms_nobody() {
+        let starts = |event| -> Option<Start> {
+            (event == A).then_some(|voice| {
+                let body = async move |co: &mut Co<'_, Event, Event>, _| {
+                    voice.say("mind the step");
+                    let heard = co.yield_(B).await;
+                    assert!(heard.is_err() && voice.id > 1, "a task of the test panics");
+                };
+                coroutine(body).boxed()
+            })
+        };
+        check(
+            starts,
+            &[A, A, A, B, C],
+            expect![[r#"
+                A ──▶ A[] B[0] C[]
+                  step 0  ["0 mind the step"] Waits(B)
+                A ──▶ A[] B[0, 1] C[]
+                  step 1  ["1 mind the step"] Waits(B)
+                A ──▶ A[] B[0, 1, 2] C[]
+                  step 2  ["2 mind the step"] Waits(B)
+                B ──▶ A[] B[1, 2] C[]
+                  step 0  [] Panicked
+                C ──▶ A[] B[1, 2] C[]
+                  close 1 [] Panicked
+                  close 2 [] Heard
             "#]],
         );
     }
 
     #[test]
     fn a_sleeping_task_tells_its_line() {
-        let mut desk = Desk::new(orders::started_by);
-        desk.event(A);
-        let task = desk.waiting(B).next().unwrap();
-        let line = task.location().unwrap().line() as usize;
-        let source = orders::SOURCE.lines().nth(line - 1).unwrap();
-        assert!(source.contains("yield_(B)"), "{source}");
+        antiphon::run(async || {
+            let mut desk = Desk::new(orders::started_by);
+            desk.event(A).await;
+            let line = desk.waiting(B)[0].location().unwrap().line() as usize;
+            let source = orders::SOURCE.lines().nth(line - 1).unwrap();
+            assert!(source.contains("yield_(B)"), "{source}");
+        });
+    }
+
+    #[test]
+    fn a_waiting_task_is_in_the_tree_under_its_name() {
+        antiphon::run(async || {
+            let mut desk = Desk::new(orders::started_by);
+            desk.event(A).await;
+            let tree = antiphon::tree();
+            let order = tree.tasks.last().unwrap();
+            assert_eq!(order.name.as_deref(), Some("order 0"));
+            assert_eq!(order.waits[0].kind, "event hub");
+        });
     }
 
     #[test]

@@ -13,7 +13,11 @@ pub(crate) enum DeskError {
     /// Standard output, or the terminal, can't be written: the disk is full, or the reader is gone.
     Output(io::Error),
     /// The system does not let us hear Ctrl-C.
-    Interrupts(ctrlc::Error),
+    Interrupts(io::Error),
+    /// The system refuses what an event loop needs.
+    Loop(io::Error),
+    /// Nobody can listen at the address.
+    Listen { address: String, error: io::Error },
 }
 
 impl DeskError {
@@ -25,19 +29,24 @@ impl DeskError {
 
 impl fmt::Display for DeskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Input(_) => "can't read the events",
-            Self::Output(_) => "can't write what happened",
-            Self::Interrupts(_) => "can't listen for Ctrl-C",
-        })
+        match self {
+            Self::Input(_) => f.write_str("can't read the events"),
+            Self::Output(_) => f.write_str("can't write what happened"),
+            Self::Interrupts(_) => f.write_str("can't listen for Ctrl-C"),
+            Self::Loop(_) => f.write_str("can't start the event loop"),
+            Self::Listen { address, .. } => write!(f, "can't listen at {address}"),
+        }
     }
 }
 
 impl Error for DeskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Input(error) | Self::Output(error) => Some(error),
-            Self::Interrupts(error) => Some(error),
+            Self::Input(error)
+            | Self::Output(error)
+            | Self::Interrupts(error)
+            | Self::Loop(error)
+            | Self::Listen { error, .. } => Some(error),
         }
     }
 }

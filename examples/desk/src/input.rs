@@ -1,19 +1,40 @@
-//! From bytes to events: lines of any length and content, one clear error for each that is no event.
+//! From bytes to requests: lines of any length and content, one clear error for each that is no request.
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::time::Duration;
 
+use crate::duration::{self, DurationError};
 use crate::orders::Event;
 
-/// Why a line is not an event. The line is at fault; the ones after it are read as if it had not been there.
+/// What a line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// `B`: the event happens now.
+    Event(Event),
+    /// `after 5s B`: it happens then.
+    After(Duration, Event),
+    /// `timers`: which events are still to happen?
+    Timers,
+    /// `tree`: what is each task of the loop doing?
+    Tree,
+    Help,
+    Quit,
+}
+
+/// Why a line is not a request. The line is at fault; the ones after it are read as if it had not been there.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum InputError {
     /// Nothing on the line but white space.
     Empty,
-    /// No event has this name.
+    /// No event and no command has this name.
     Unknown(String),
+    /// `after`, and then not a duration and one word.
+    After,
+    /// What follows `after` is no duration that we can wait for.
+    Duration(DurationError),
     /// The line is not text.
     NotUtf8,
     /// The line is longer than [`LINE_BYTES_MAX`]; the rest of it was skipped.
@@ -29,14 +50,14 @@ pub(crate) fn read_line(
     let mut line = Vec::new();
     // The line and its end: one byte more than the longest line.
     let read = (&mut *input)
-        .take(LINE_BYTES_MAX + 1)
+        .take(LINE_BYTES_MAX as u64 + 1)
         .read_until(b'\n', &mut line)?;
     if read == 0 {
         return Ok(None);
     }
     if line.last() == Some(&b'\n') {
         line.pop();
-    } else if line.len() as u64 > LINE_BYTES_MAX {
+    } else if line.len() > LINE_BYTES_MAX {
         input.skip_until(b'\n')?;
         return Ok(Some(Err(InputError::TooLong)));
     }
@@ -45,20 +66,43 @@ pub(crate) fn read_line(
     ))
 }
 
-/// Returns the event that `line` names, with any white space around it.
-pub(crate) fn parse(line: &str) -> Result<Event, InputError> {
-    let name = line.trim();
-    if name.is_empty() {
-        return Err(InputError::Empty);
+/// Returns what `line` asks for, with any white space around it.
+pub(crate) fn parse(line: &str) -> Result<Request, InputError> {
+    match line.trim() {
+        "" => Err(InputError::Empty),
+        TIMERS => Ok(Request::Timers),
+        TREE => Ok(Request::Tree),
+        HELP => Ok(Request::Help),
+        QUIT => Ok(Request::Quit),
+        line if line.split_whitespace().next() == Some(AFTER) => parse_after(line),
+        name => parse_event(name).map(Request::Event),
     }
+}
+
+fn parse_after(line: &str) -> Result<Request, InputError> {
+    let mut words = line.split_whitespace().skip(1);
+    let (Some(delay), Some(event), None) = (words.next(), words.next(), words.next()) else {
+        return Err(InputError::After);
+    };
+    let delay = duration::parse(delay).map_err(InputError::Duration)?;
+    Ok(Request::After(delay, parse_event(event)?))
+}
+
+fn parse_event(name: &str) -> Result<Event, InputError> {
     Event::ALL
         .into_iter()
         .find(|event| event.to_string() == name)
         .ok_or_else(|| InputError::Unknown(name.to_owned()))
 }
 
-/// The longest line that is read, in bytes without the line end. No event comes near it.
-pub(crate) const LINE_BYTES_MAX: u64 = 1024;
+pub(crate) const AFTER: &str = "after";
+pub(crate) const TIMERS: &str = "timers";
+pub(crate) const TREE: &str = "tree";
+pub(crate) const HELP: &str = "help";
+pub(crate) const QUIT: &str = "quit";
+
+/// The longest line that is read, in bytes without the line end. No request comes near it.
+pub(crate) const LINE_BYTES_MAX: usize = 1024;
 
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,6 +117,10 @@ impl fmt::Display for InputError {
                     return write!(f, "; did you mean {event}?");
                 }
             }
+            Self::After => {
+                return f.write_str("after what, and which event? For example: after 5s B");
+            }
+            Self::Duration(error) => return error.fmt(f),
             Self::NotUtf8 => f.write_str("the line is not valid UTF-8")?,
             Self::TooLong => write!(f, "the line is longer than {LINE_BYTES_MAX} bytes")?,
         }
@@ -83,7 +131,7 @@ impl fmt::Display for InputError {
 impl Error for InputError {}
 
 /// Somebody else's words, on one line: cut when long, and with control characters escaped.
-struct Quoted<'a>(&'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_skipped_and_the_next_one_read() {
-        let longest = usize::try_from(LINE_BYTES_MAX).unwrap();
+        let longest = LINE_BYTES_MAX;
         for end in ["", "\n"] {
             let line = "x".repeat(longest);
             assert_eq!(lines((line.clone() + end).as_bytes()), [Ok(line)]);
@@ -136,8 +184,33 @@ mod tests {
 
     #[test]
     fn white_space_around_an_event_is_ignored() {
-        assert_eq!(parse("  A\t\r"), Ok(Event::A));
+        assert_eq!(parse("  A\t\r"), Ok(Request::Event(Event::A)));
         assert_eq!(parse(" \t "), Err(InputError::Empty));
+    }
+
+    #[test]
+    fn an_event_may_happen_later() {
+        let after = |delay, event| Ok(Request::After(delay, event));
+        assert_eq!(parse("after 5s B"), after(Duration::from_secs(5), Event::B));
+        assert_eq!(
+            parse(" after\t250ms  C\r"),
+            after(Duration::from_millis(250), Event::C)
+        );
+        for line in ["after", "after 5s", "after 5s B C"] {
+            assert_eq!(parse(line), Err(InputError::After), "{line}");
+        }
+        for line in ["after 5s X", "afterwards", "After 5s B"] {
+            assert!(matches!(parse(line), Err(InputError::Unknown(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_are_words_of_their_own() {
+        assert_eq!(parse("timers"), Ok(Request::Timers));
+        assert_eq!(parse("tree"), Ok(Request::Tree));
+        assert_eq!(parse("help\r"), Ok(Request::Help));
+        assert_eq!(parse(" quit"), Ok(Request::Quit));
+        assert!(matches!(parse("quit now"), Err(InputError::Unknown(_))));
     }
 
     #[test]
@@ -151,6 +224,14 @@ mod tests {
         assert_eq!(
             message("\x1b[2J"),
             r#""\u{1b}[2J" is not an event; the events are A, B, C"#
+        );
+        assert_eq!(
+            message("after 5 B"),
+            r#""5" is not a duration; write a number and a unit: 250ms, 5s, 2m, 1h"#
+        );
+        assert_eq!(
+            message("after B"),
+            "after what, and which event? For example: after 5s B"
         );
         assert_eq!(
             message(""),

@@ -10,7 +10,7 @@ use antiphon_coroutine::{BoxCoroutine, Co, coroutine};
 use crate::desk::Voice;
 
 /// Something that happens at the desk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     A,
     B,

@@ -8,7 +8,8 @@
 //!         queue C  0    orders.rs:50  let Ok(event) = co.yield_(C).await else {
 //! ```
 //! A queue is read from left to right: the first id is the next to be resumed. Neighbours that sleep at the same line
-//! of source share a row, and that line follows them. Ids that the event has moved are bold.
+//! of source share a row, and that line follows them. Ids that the event has moved are bold. If events are still to happen,
+//! a last row names them, the first to happen first.
 
 use std::fmt::Write as _;
 use std::panic::Location;
@@ -17,15 +18,17 @@ use anstyle::{AnsiColor, Style};
 
 use crate::desk::{Desk, Next, Task, Turn};
 use crate::orders::{self, Event};
+use crate::timers::Timer;
 
-/// Draws `turn` and the queues after it; lines of source are cut where a terminal of `columns` ends.
+/// Draws `turn`, the queues after it, and the timers; what is long is cut where a terminal of `columns` ends.
 ///
 /// The text is styled for a terminal; whoever prints it strips that if it must.
-pub(crate) fn draw(desk: &Desk, turn: &Turn, columns: usize) -> String {
+pub(crate) fn draw(desk: &Desk, timers: &[Timer], turn: &Turn, columns: usize) -> String {
     let mut picture = String::new();
     draw_ready(&mut picture, turn);
     draw_worker(&mut picture, turn);
     draw_queues(&mut picture, desk, turn, columns);
+    draw_timers(&mut picture, timers, columns);
     picture
 }
 
@@ -43,9 +46,12 @@ fn draw_ready(picture: &mut String, turn: &Turn) {
 /// Who ran, in their own words.
 fn draw_worker(picture: &mut String, turn: &Turn) {
     let mut label = "  └▶ worker";
-    for line in turn.steps.iter().flat_map(|step| &step.said) {
-        draw_line(picture, label, line);
-        label = "";
+    for step in &turn.steps {
+        let panicked = (step.next == Next::Panicked).then(|| format!("{} panicked", step.id));
+        for line in step.said.iter().chain(&panicked) {
+            draw_line(picture, label, line);
+            label = "";
+        }
     }
     if turn.steps.is_empty() {
         let event = turn.event;
@@ -69,6 +75,20 @@ fn draw_queues(picture: &mut String, desk: &Desk, turn: &Turn, columns: usize) {
     }
 }
 
+/// What is still to happen, if anything is.
+fn draw_timers(picture: &mut String, timers: &[Timer], columns: usize) {
+    if timers.is_empty() {
+        return;
+    }
+    let shown = timers.len().min(IDS_MAX);
+    let mut texts: Vec<_> = timers[..shown].iter().map(Timer::brief).collect();
+    if shown < timers.len() {
+        texts.push(format!("+{}", timers.len() - shown));
+    }
+    let text = cut(&texts.join(", "), columns.saturating_sub(LABEL_WIDTH));
+    draw_line(picture, "  timers", &text);
+}
+
 /// A part of a queue whose tasks sleep at the same line, or a queue in which nobody waits.
 struct Row {
     label: String,
@@ -84,7 +104,7 @@ fn rows_of_queue(desk: &Desk, turn: &Turn, event: Event) -> Vec<Row> {
         "  "
     };
     let label = format!("     {arrow} queue {event}");
-    let tasks: Vec<&Task> = desk.waiting(event).collect();
+    let tasks: Vec<Task> = desk.waiting(event).iter().copied().collect();
     let mut rows: Vec<Row> = tasks
         .chunk_by(|one, next| one.location() == next.location())
         .map(|tasks| Row {
@@ -109,7 +129,7 @@ fn rows_of_queue(desk: &Desk, turn: &Turn, event: Event) -> Vec<Row> {
 }
 
 /// The first few ids, and how many more there are.
-fn ids(tasks: &[&Task], is_moved: impl Fn(usize) -> bool) -> Vec<(String, Style)> {
+fn ids(tasks: &[Task], is_moved: impl Fn(usize) -> bool) -> Vec<(String, Style)> {
     let shown = tasks.len().min(IDS_MAX);
     let mut ids: Vec<_> = tasks[..shown]
         .iter()
@@ -205,9 +225,12 @@ const MOVED: Style = AnsiColor::Green.on_default().bold();
     reason = "`UPDATE_EXPECT=1` writes them so"
 )]
 mod tests {
+    use std::time::Duration;
+
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::timers::Timers;
     use Event::{A, B, C};
 
     /// Lets `events` happen and compares the picture after the last of them, without its styles.
@@ -216,13 +239,28 @@ mod tests {
         reason = "`expect![..]` is written in place"
     )]
     fn check(events: &[Event], columns: usize, expected: Expect) {
-        let mut desk = Desk::new(orders::started_by);
-        let turn = events
-            .iter()
-            .map(|&event| desk.event(event))
-            .last()
-            .unwrap();
-        let styled = draw(&desk, &turn, columns);
+        check_with_timers(events, &[], columns, &expected);
+    }
+
+    fn check_with_timers(
+        events: &[Event],
+        timers: &[(u64, Event)],
+        columns: usize,
+        expected: &Expect,
+    ) {
+        let (styled, turn) = antiphon::run(async || {
+            let pending = Timers::new();
+            for &(seconds, event) in timers {
+                pending.begin(Duration::from_secs(seconds), event).unwrap();
+            }
+            let mut desk = Desk::new(orders::started_by);
+            let (last, others) = events.split_last().unwrap();
+            for &event in others {
+                desk.event(event).await;
+            }
+            let turn = desk.event(*last).await;
+            (draw(&desk, &pending.pending(), &turn, columns), turn)
+        });
         let plain = anstream::adapter::strip_str(&styled).to_string();
         for line in plain.lines() {
             assert!(line.chars().count() <= columns, "{line}");
@@ -296,11 +334,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_still_to_happen_comes_last() {
+        check_with_timers(
+            &[B],
+            &[(7200, C), (3600, A)],
+            80,
+            &expect![[r#"
+                > B
+                  ready queue    empty
+                  └▶ worker      idle, nobody waits for B
+                     └▶ queue A
+                        queue B
+                        queue C
+                  timers         A in 1h, C in 2h
+            "#]],
+        );
+        check_with_timers(
+            &[B],
+            &[(3600, A); 12],
+            60,
+            &expect![[r#"
+                > B
+                  ready queue    empty
+                  └▶ worker      idle, nobody waits for B
+                     └▶ queue A
+                        queue B
+                        queue C
+                  timers         A in 1h, A in 1h, A in 1h, A in 1h, A in 1…
+            "#]],
+        );
+    }
+
+    #[test]
     fn ids_that_have_moved_are_styled() {
-        let mut desk = Desk::new(orders::started_by);
-        desk.event(A);
-        let turn = desk.event(A);
-        let picture = draw(&desk, &turn, 80);
+        let picture = antiphon::run(async || {
+            let mut desk = Desk::new(orders::started_by);
+            desk.event(A).await;
+            let turn = desk.event(A).await;
+            draw(&desk, &[], &turn, 80)
+        });
         assert!(
             picture.contains(&format!(" {MOVED}1{MOVED:#}")),
             "{picture:?}"

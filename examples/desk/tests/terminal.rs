@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::process::Child;
@@ -18,6 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustix::termios::{LocalModes, tcgetattr};
 use vt100::{Cell, Color, Parser};
 
 #[test]
@@ -111,8 +115,11 @@ fn help_tells_what_each_event_would_do_now() {
                 B     resumes 0
                 C     finds nobody waiting
               and besides
-                help  shows this
-                quit  closes the desk, as Ctrl-C and Ctrl-D do
+                after 5s B  lets B happen in 5s; there are ms, s, m and h
+                timers      lists what is still to happen
+                tree        shows what each task of the loop waits for
+                help        shows this
+                quit        closes the desk, as Ctrl-C and Ctrl-D do
             > quit
             0 Closed while blocking on B
         "#]],
@@ -123,7 +130,7 @@ fn help_tells_what_each_event_would_do_now() {
 fn tab_completes() {
     let mut terminal = Terminal::open(&[], &[]);
     terminal.press(TAB);
-    terminal.wait_for("A     B     C     help  quit");
+    terminal.wait_for("A       B       C       after   timers  tree    help    quit");
     terminal.wait_for_line(">");
     terminal.press("he\t");
     terminal.wait_for_line("> help");
@@ -136,7 +143,7 @@ fn tab_completes() {
         expect![[r#"
         Coroutines wait here for A, B, C. Tab completes, help explains, Ctrl-D leaves.
         >
-        A     B     C     help  quit
+        A       B       C       after   timers  tree    help    quit
         > A  starts 0
     "#]],
     );
@@ -322,6 +329,165 @@ fn bytes_that_are_no_text_do_no_harm() {
 }
 
 #[test]
+fn what_others_do_is_shown_above_the_line_that_is_edited() {
+    let mut terminal = Terminal::open(&["--listen", "127.0.0.1:0"], &[]);
+    let mut client = terminal.connect();
+    terminal.press("after 1h B");
+    terminal.wait_for_line("> after 1h B");
+    terminal.press(LEFT);
+    terminal.wait_until("the cursor to move", |terminal| terminal.column() == 11);
+    client.write_all(b"A\nB\n").unwrap();
+    terminal.wait_for("0 Processing event B, blocking on C");
+    terminal.wait_for_line("> after 1h B");
+    // The cursor is where it was, before the last letter.
+    assert_eq!(terminal.column(), 11);
+    terminal.press(BACKSPACE);
+    terminal.press(BACKSPACE);
+    terminal.press("m ");
+    terminal.wait_for_line("> after 1m B");
+    terminal.press(CTRL_C);
+    terminal.wait_for_end();
+    let text = terminal
+        .text()
+        .replace(&client.local_addr().unwrap().to_string(), "CLIENT");
+    let text = text.replace(&client.peer_addr().unwrap().to_string(), "DESK");
+    expect![[r#"
+        antiphon: listening at DESK
+        Coroutines wait here for A, B, C. Tab completes, help explains, Ctrl-D leaves.
+        CLIENT > A
+          ready queue    0
+          └▶ worker      0 Processing event A, blocking on B
+             └▶ queue A
+                queue B  0  orders.rs:46  let Ok(event) = co.yield_(B).await else {
+                queue C
+        CLIENT > B
+          ready queue    0
+          └▶ worker      0 Processing event B, blocking on C
+             └▶ queue A
+                queue B
+                queue C  0  orders.rs:50  let Ok(event) = co.yield_(C).await else {
+        > after 1m B
+        0 Closed while blocking on C
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn a_line_of_several_rows_moves_down_as_one() {
+    let mut terminal = Terminal::open(&["--listen", "127.0.0.1:0"], &[]);
+    let mut client = terminal.connect();
+    let long = "x".repeat(100);
+    terminal.press(&long);
+    terminal.wait_for_line(&"x".repeat(22));
+    client.write_all(b"A\n").unwrap();
+    terminal.wait_for("0 Processing event A, blocking on B");
+    terminal.wait_for_line(&"x".repeat(22));
+    terminal.press(CTRL_U);
+    terminal.wait_for_line(">");
+    assert!(!terminal.text().contains("xx"), "{}", terminal.text());
+    terminal.press(CTRL_D);
+    terminal.wait_for_end();
+}
+
+#[test]
+fn a_hint_tells_what_others_have_changed() {
+    let mut terminal = Terminal::open(&["--listen", "127.0.0.1:0"], &[]);
+    let mut client = terminal.connect();
+    terminal.press("B");
+    terminal.wait_for_line("> B  finds nobody waiting");
+    client.write_all(b"A\n").unwrap();
+    terminal.wait_for_line("> B  resumes 0");
+    terminal.press(CTRL_C);
+    terminal.wait_for_end();
+}
+
+#[test]
+fn a_timer_is_listed_and_happens_while_nobody_types() {
+    let mut terminal = Terminal::open(&[], &[]);
+    terminal.enter("after 2h C");
+    terminal.enter("A");
+    terminal.enter("timers");
+    terminal.enter("after 1x C");
+    terminal.press("after 1ms B\r");
+    terminal.wait_for("0 Processing event B, blocking on C");
+    terminal.wait_for_line(">");
+    terminal.end_with(
+        CTRL_D,
+        expect![[r#"
+            Coroutines wait here for A, B, C. Tab completes, help explains, Ctrl-D leaves.
+            > after 2h C
+              timer 0: C in 2h
+            > A
+              ready queue    0
+              └▶ worker      0 Processing event A, blocking on B
+                 └▶ queue A
+                    queue B  0  orders.rs:46  let Ok(event) = co.yield_(B).await else {
+                    queue C
+              timers         C in 2h
+            > timers
+              timer 0: C in 2h
+            > after 1x C
+              "1x" is not a duration; write a number and a unit: 250ms, 5s, 2m, 1h
+            > after 1ms B
+              timer 1: B in 1ms
+            timer 1 > B
+              ready queue    0
+              └▶ worker      0 Processing event B, blocking on C
+                 └▶ queue A
+                    queue B
+                    queue C  0  orders.rs:50  let Ok(event) = co.yield_(C).await else {
+              timers         C in 2h
+            >
+            0 Closed while blocking on C
+        "#]],
+    );
+}
+
+#[test]
+fn the_tree_shows_each_coroutine_and_where_it_waits() {
+    let mut terminal = Terminal::open(&[], &[]);
+    terminal.enter("A");
+    terminal.enter("tree");
+    assert!(terminal.text().contains("`order 0` waiting"));
+    assert!(terminal.text().contains("event hub at"));
+    terminal.press(CTRL_D);
+    terminal.wait_for_end();
+}
+
+/// The original heard a signal from elsewhere at the next key, and SIGTERM not at all.
+#[test]
+fn a_signal_from_elsewhere_is_heard_while_a_line_is_edited() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut terminal = Terminal::open(&[], &[]);
+        terminal.enter("A");
+        terminal.press("x");
+        terminal.wait_for_line("> x");
+        // In the middle of a key.
+        terminal.press("\x1b");
+        terminal.signal(signal);
+        terminal.wait_for_end();
+        // If that key comes through after the desk has put the terminal back, the terminal echoes it.
+        let text = terminal.text().replace("^[", "");
+        let text = text.trim_end();
+        assert!(
+            text.ends_with("\n> x\n0 Closed while blocking on B"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_terminal_is_left_as_it_was() {
+    let (fresh, _pts) = pty_process::blocking::open().unwrap();
+    let original = tcgetattr(&fresh).unwrap().local_modes;
+    let mut terminal = Terminal::open(&[], &[]);
+    assert_ne!(terminal.modes(), original, "a line is edited in raw mode");
+    terminal.signal(Signal::SIGTERM);
+    terminal.wait_for_end();
+    assert_eq!(terminal.modes(), original);
+}
+
+#[test]
 fn colour_is_there_and_can_be_refused() {
     let is_coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
         let mut terminal = Terminal::open(arguments, environment);
@@ -373,6 +539,7 @@ Task queue size 1
 const TAB: &str = "\t";
 const BACKSPACE: &str = "\x7f";
 const UP: &str = "\x1b[A";
+const LEFT: &str = "\x1b[D";
 const RIGHT: &str = "\x1b[C";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -418,6 +585,24 @@ impl Terminal {
         };
         terminal.wait_for_line(">");
         terminal
+    }
+
+    /// Connects to the address that the desk has said.
+    fn connect(&mut self) -> TcpStream {
+        let text = self.text();
+        let address = text
+            .lines()
+            .find_map(|line| line.strip_prefix("antiphon: listening at "));
+        TcpStream::connect(address.unwrap()).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.child.id().try_into().unwrap());
+        kill(id, signal).unwrap();
+    }
+
+    fn modes(&self) -> LocalModes {
+        tcgetattr(&self.keyboard).unwrap().local_modes
     }
 
     /// Types `line` and Enter, and waits for the next prompt.

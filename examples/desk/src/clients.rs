@@ -1,0 +1,252 @@
+//! The desk at a socket: a line is a request, and is answered before the next one is read.
+//!
+//! ```text
+//!   ◀ Task queue size 0                            at once, when the client connects
+//!   ▶ A
+//!   ◀ 0 Processing event A, blocking on B          what the event did: the lines of the transcript
+//!   ◀ Task queue size 1
+//!   ▶ after 5s B
+//!   ◀ timer 0: B in 5s
+//!   ◀ Task queue size 1
+//!   ▶ b
+//!   ◀ error: "b" is not an event; did you mean B?
+//!   ▶ quit
+//! ```
+//! Everything is UTF-8, in lines that end with `\n`; before it `\r` and other white space are ignored, and the last line needs
+//! no end. The last line of an answer, and no other, begins with `Task queue size` or `error:`, so a client knows where the
+//! answer ends. The size counts the coroutines of everybody. What others or timers do meanwhile is not sent.
+//!
+//! A client has a task, a line of at most [`LINE_BYTES_MAX`] bytes, and one answer: while that is not taken, nothing more is
+//! read from it, and nobody else waits. One who has said all may shut down its direction and is answered to the end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use antiphon::TaskBuilder;
+use antiphon::io::{Read, Write};
+use antiphon::net::{Keepalive, ReadHalf, TcpListener, TcpStream};
+use antiphon::sync::mpsc::Sender;
+
+use crate::desk::{Desk, Next};
+use crate::front::Front;
+use crate::help::help;
+use crate::input::{self, InputError, LINE_BYTES_MAX, Request};
+use crate::reception::{Reception, Source, tree};
+
+/// Serves those who connect, each in a task of its own, until the desk closes.
+///
+/// `presence` is held by every task, so that its receiver hears when all are gone.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    reception: Rc<Reception>,
+    front: Rc<Front>,
+    presence: Sender<Infallible>,
+) {
+    let mut is_exhausted = false;
+    while let Some(accepted) = reception.unless_closing(listener.accept()).await {
+        match accepted {
+            Ok((stream, address)) => {
+                is_exhausted = false;
+                let (reception, presence) = (Rc::clone(&reception), presence.clone());
+                let name = format!("client {address}");
+                // It ends by itself, when the client goes or the desk closes.
+                drop(TaskBuilder::new().name(&name).spawn(async move || {
+                    // A connection that breaks off is the end of that client and of nothing else.
+                    let _ = attend(stream, address, &reception).await;
+                    drop(presence);
+                }));
+            }
+            // The listener waits a moment before it asks again; it is said once.
+            Err(error) => {
+                if !is_exhausted {
+                    front.warn(&format!("can't accept more clients for now: {error}"));
+                }
+                is_exhausted = true;
+            }
+        }
+    }
+}
+
+/// Serves one client until it goes.
+async fn attend(
+    mut stream: TcpStream,
+    address: SocketAddr,
+    reception: &Rc<Reception>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // One who vanished without a word is noticed after a few minutes.
+    stream.set_keepalive(Some(Keepalive {
+        idle: Duration::from_secs(60),
+        interval: None,
+        retries: None,
+    }))?;
+    let (mut read, mut write) = stream.split();
+    let mut answer = vec![size(reception.look(Desk::waiting_len).await)];
+    loop {
+        let text = answer.join("\n") + "\n";
+        write.write_all(text.as_bytes()).await?;
+        let line = match reception.unless_closing(read_line(&mut read)).await {
+            Some(line) => line?,
+            None => None,
+        };
+        let Some(line) = line else { break };
+        match line.and_then(|line| input::parse(&line)) {
+            Ok(Request::Quit) => break,
+            Ok(request) => answer = carry_out(request, address, reception).await,
+            Err(error) => answer = vec![refusal(&error)],
+        }
+    }
+    write.shutdown().await
+}
+
+async fn carry_out(
+    request: Request,
+    address: SocketAddr,
+    reception: &Rc<Reception>,
+) -> Vec<String> {
+    let mut answer = match request {
+        Request::Event(event) => {
+            let turn = match reception.event(event, Source::Client(address)).await {
+                Ok(turn) => turn,
+                Err(closed) => return vec![refusal(&closed)],
+            };
+            let mut answer = Vec::new();
+            for step in turn.steps {
+                answer.extend(step.said);
+                if step.next == Next::Panicked {
+                    answer.push(format!("{} panicked, and is gone", step.id));
+                }
+            }
+            if answer.is_empty() {
+                answer.push(format!("nobody waits for {event}"));
+            }
+            answer.push(size(turn.waiting_len));
+            return answer;
+        }
+        Request::After(delay, event) => match reception.after(delay, event) {
+            Ok(timer) => vec![timer.to_string()],
+            Err(error) => return vec![refusal(&error)],
+        },
+        Request::Timers => reception.timers(),
+        Request::Tree => tree(),
+        Request::Help => {
+            reception
+                .look(|desk| help(desk, "ends this connection"))
+                .await
+        }
+        Request::Quit => Vec::new(),
+    };
+    answer.push(size(reception.look(Desk::waiting_len).await));
+    answer
+}
+
+fn size(waiting_len: usize) -> String {
+    format!("Task queue size {waiting_len}")
+}
+
+fn refusal(error: &dyn std::error::Error) -> String {
+    format!("error: {error}")
+}
+
+/// Reads the next line, without its line end. `None` is the end.
+///
+/// What is longer than a line may be is thrown away as it arrives, up to its end.
+async fn read_line(read: &mut ReadHalf<'_>) -> io::Result<Option<Result<String, InputError>>> {
+    let mut is_too_long = false;
+    let mut min = 1;
+    loop {
+        let bytes = read.fill(min).await?;
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let is_last = bytes.len() < min;
+        let line_len = end.unwrap_or(bytes.len());
+        is_too_long |= line_len > LINE_BYTES_MAX;
+        if end.is_none() && !is_last {
+            if is_too_long {
+                read.consume(line_len);
+                min = 1;
+            } else {
+                min = line_len + 1;
+            }
+            continue;
+        }
+        if is_last && line_len == 0 && !is_too_long {
+            return Ok(None);
+        }
+        let line = if is_too_long {
+            Err(InputError::TooLong)
+        } else {
+            let line = bytes[..line_len].to_vec();
+            String::from_utf8(line).map_err(|_| InputError::NotUtf8)
+        };
+        read.consume(line_len + usize::from(end.is_some()));
+        return Ok(Some(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends `pieces` one after the other, and returns what is read as lines.
+    fn lines(pieces: &[&[u8]]) -> Vec<Result<String, InputError>> {
+        antiphon::run(async || {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let reader = antiphon::spawn(async move || {
+                let (mut read, _) = stream.split();
+                let mut lines = Vec::new();
+                while let Some(line) = read_line(&mut read).await.unwrap() {
+                    lines.push(line);
+                }
+                lines
+            });
+            for piece in pieces {
+                client.write_all(piece).await.unwrap();
+                antiphon::yield_now().await;
+            }
+            client.shutdown().await.unwrap();
+            reader.await.unwrap()
+        })
+    }
+
+    #[test]
+    fn lines_may_arrive_in_pieces_and_the_last_needs_no_end() {
+        let line = |text: &str| Ok(text.to_owned());
+        assert_eq!(lines(&[b"A\nB\n"]), [line("A"), line("B")]);
+        assert_eq!(
+            lines(&[b"af", b"ter 5s", b" B\nC"]),
+            [line("after 5s B"), line("C")]
+        );
+        assert_eq!(lines(&[b"\n\n"]), [line(""), line("")]);
+        assert_eq!(lines(&[]), []);
+    }
+
+    #[test]
+    fn a_line_has_a_longest_length() {
+        let longest = "x".repeat(LINE_BYTES_MAX);
+        for end in ["", "\n"] {
+            let sent = longest.clone() + end;
+            assert_eq!(lines(&[sent.as_bytes()]), [Ok(longest.clone())]);
+        }
+        let long = "x".repeat(LINE_BYTES_MAX * 100 + 1);
+        assert_eq!(lines(&[long.as_bytes()]), [Err(InputError::TooLong)]);
+        assert_eq!(
+            lines(&[long.as_bytes(), b"x\nA\n"]),
+            [Err(InputError::TooLong), Ok("A".into())]
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_spoil_only_their_line() {
+        assert_eq!(
+            lines(&[b"\xff\nA\n"]),
+            [Err(InputError::NotUtf8), Ok("A".into())]
+        );
+    }
+}
