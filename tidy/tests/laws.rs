@@ -37,6 +37,7 @@ const UNSAFE: &[&str] = &[
     "crates/antiphon/src/sys/linux/uring/flight.rs",
     "crates/antiphon/src/sys/linux/uring/flights.rs",
     "crates/antiphon/src/sys/linux/uring/mod.rs",
+    "crates/antiphon/src/sys/linux/uring/pool.rs",
     "crates/antiphon/src/sys/linux/uring/ring.rs",
     "crates/antiphon/src/sys/unix.rs",
     "crates/antiphon/src/task/cell.rs",

@@ -21,8 +21,9 @@
 //! ```
 //!
 //! [`Read`] is a reader with a buffer of its own: bytes arrive there, and are copied or looked at from there. [`Write`] is a
-//! writer that takes bytes over before it sends them. So the system never sees the caller's memory, and a call that is
-//! given up half way, even one whose future is forgotten, is harmless. What becomes of the bytes then is said with each call.
+//! writer that takes over the bytes that can't be sent at once. The system sees the caller's memory during a system call at
+//! most, so a call that is given up half way, even one whose future is forgotten, is harmless. What becomes of the bytes then
+//! is said with each call.
 //!
 //! Both are open: a stream of your own (encrypted, compressed, made up by a test) implements the few polling methods and
 //! passes the [`Leaf`] that it is handed on to the stream below it. Then whoever looks at a task that waits sees the line

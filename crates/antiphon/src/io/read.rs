@@ -30,6 +30,25 @@ pub trait Read {
         min: usize,
     ) -> Poll<io::Result<()>>;
 
+    /// Polls until bytes are read into `buf`, and returns how many; `0` at the end of the stream, or if `buf` is empty.
+    ///
+    /// The low-level end of [`read`](Self::read). As it is, it copies from the stream's buffer; a stream that can fill the
+    /// caller's memory directly does so. Bytes that are in the stream's buffer come first.
+    ///
+    /// # Errors
+    /// Those of [`poll_fill`](Self::poll_fill).
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if !buf.is_empty() {
+            ready!(self.poll_fill(cx, leaf, 1))?;
+        }
+        Poll::Ready(Ok(take(self, buf)))
+    }
+
     /// Returns the bytes that have arrived and were not read.
     fn filled(&self) -> &[u8];
 
@@ -55,12 +74,7 @@ pub trait Read {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut leaf = Leaf::here();
-        poll_fn(move |cx| {
-            if !buf.is_empty() {
-                ready!(self.poll_fill(cx, &mut leaf, 1))?;
-            }
-            Poll::Ready(Ok(take(self, buf)))
-        })
+        poll_fn(move |cx| self.poll_read(cx, &mut leaf, buf))
     }
 
     /// Reads bytes into several buffers, each filled before the next: see [`read`](Self::read).
@@ -100,8 +114,7 @@ pub trait Read {
         let mut count = 0;
         poll_fn(move |cx| {
             while count < buf.len() {
-                ready!(self.poll_fill(cx, &mut leaf, 1))?;
-                match take(self, &mut buf[count..]) {
+                match ready!(self.poll_read(cx, &mut leaf, &mut buf[count..]))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                     more => count += more,
                 }
@@ -257,6 +270,15 @@ impl<R: Read + ?Sized> Read for &mut R {
         min: usize,
     ) -> Poll<io::Result<()>> {
         (**self).poll_fill(cx, leaf, min)
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_read(cx, leaf, buf)
     }
 
     fn filled(&self) -> &[u8] {

@@ -43,10 +43,12 @@ impl Acceptor {
         }
     }
 
-    pub(super) async fn accept(&self, at: &'static Location<'static>) -> io::Result<OwnedFd> {
+    /// Accepts a connection. The driver has made its descriptor non-blocking.
+    pub(super) async fn accept(&self, at: &'static Location<'static>) -> io::Result<Rc<Socket>> {
         let mut leaf = Leaf::at(at);
         let mut pause = None;
-        poll_fn(|cx| self.poll_accept(cx, &mut leaf, &mut pause)).await
+        let fd = poll_fn(|cx| self.poll_accept(cx, &mut leaf, &mut pause)).await?;
+        Ok(Rc::new(Socket::new(fd)))
     }
 
     /// Ends the accept, and waits until the system has let go of the socket, so that dropping it closes it.
@@ -76,8 +78,8 @@ impl Acceptor {
                     }
                     return Poll::Ready(Err(error));
                 }
-                Some(Taken::Completion(Ok(Output::Count(_)), _)) => {
-                    unreachable!("an accept counts nothing")
+                Some(Taken::Completion(Ok(Output::Count(_) | Output::Bytes(_)), _)) => {
+                    unreachable!("an accept has connections only")
                 }
                 Some(Taken::Gone) => {}
                 Some(Taken::NotYet) => {

@@ -36,7 +36,8 @@
 //! read and written at the same time is split into halves.
 //!
 //! # Who owns what
-//! The system reads and writes only memory that belongs to the operation, and an operation belongs to its socket:
+//! What can be done at once is done in the middle of a call, from and to the memory of the caller. Beyond that the system reads
+//! and writes only memory that belongs to the operation, and an operation belongs to its socket:
 //!
 //! ```text
 //!   your future ──waits for──▶ operation ◀──belongs to── socket
@@ -44,8 +45,8 @@
 //!     buf: copied from or to    memory: the driver's until the operation is over
 //! ```
 //! A future that goes away half way takes nothing with it. What arrives for it waits at the socket for the next one, and
-//! what it handed over is sent. Each function says so in its own words under *Cancellation*. Between calls a socket keeps
-//! its memory, so one that is in use does not allocate.
+//! what it handed over is sent. Each function says so in its own words under *Cancellation*. Memory is
+//! lent by the loop and reused, so a socket that is in use does not allocate, and a stream that waits owns none.
 //!
 //! # Across loops and threads
 //! A socket belongs to the thread that made it. It may outlive its loop and go on in the thread's next one; what was being

@@ -1,11 +1,15 @@
 //! A stream's direction towards us.
 //!
 //! ```text
-//!                (1) somebody reads            (2) completion
-//!     idle ─────────────────────▶ receiving ──────────────────▶ idle, with bytes
+//!               (1) nothing there                 (2) something arrived
+//!     trying ─────────────────────▶ waiting ─────────────────────────────▶ trying
+//!        │ (3) bytes: into the caller's memory, or the buffer    │ (4) bytes that the driver took: the buffer
 //! ```
-//! The receive belongs to the stream: whoever waits for it may go away, and the next reader finds it under way, or its
-//! bytes arrived. That is why no bytes are lost and nothing is cancelled here.
+//! What waits is the stream's, not the caller's: whoever waits may go away, and the next reader goes on. Bytes leave the
+//! system only into the memory of a call that returns them, or into the buffer. That is why none are lost, and nothing
+//! is cancelled here.
+//!
+//! A stream that waits has no memory: it is lent by the loop when there are bytes for it.
 
 use std::io;
 use std::rc::Rc;
@@ -14,20 +18,26 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 
 use crate::io::Leaf;
-use crate::sys::{Op, Operation, Output, Socket};
+use crate::sys::{
+    Attempt, Chunk, Op, Operation, Output, Room, Socket, Taken, lend, take_back, try_recv,
+};
 
 #[derive(Debug)]
 pub(super) struct ReadSide {
     socket: Rc<Socket>,
     /// What the task tree shows.
     kind: &'static str,
-    /// The receive under way, with its memory.
-    receive: Option<Operation>,
+    /// The wait under way.
+    incoming: Option<Operation>,
+    /// Cleared when an attempt would be in vain, and set by what the wait has to say.
+    may_try: bool,
+    /// Set while much arrives at a time.
+    is_bulk: bool,
+    /// Came of a wait that was ended. Told by the next read, after the bytes.
+    error: Option<io::Error>,
     /// `buffer[start..]` arrived and was not read.
-    buffer: Vec<u8>,
+    buffer: Buffer,
     start: usize,
-    /// Memory for a receive while the buffer has bytes that were not read, or went away as somebody else's.
-    spare: Vec<u8>,
     /// How many bytes the next receive has room for.
     room: usize,
     /// Stands for the callers who have no leaf: those of foreign traits.
@@ -38,20 +48,38 @@ pub(super) struct ReadSide {
     leaf: Leaf,
 }
 
-/// Small, because every connection that waits has so much memory; a connection with much to say doubles it.
+#[derive(Debug)]
+enum Buffer {
+    Own(Vec<u8>),
+    /// The driver's. It wants it back soon.
+    Lent(Chunk),
+}
+
+/// Where bytes arrived.
+enum Arrived {
+    /// In the memory of the caller, so many; 0 at the end of the stream.
+    There(usize),
+    Buffer,
+}
+
+/// Small, so that it stays in the processor's cache; a connection with much to say doubles it.
 const ROOM_MIN: usize = 8 * 1024;
 /// Beyond this, copying costs more than what a larger receive saves.
-const ROOM_MAX: usize = 256 * 1024;
+const ROOM_MAX: usize = 64 * 1024;
+/// After a receive that brought so much the next one is by hand.
+const BULK_MIN: usize = 8192;
 
 impl ReadSide {
     pub(super) const fn new(socket: Rc<Socket>, kind: &'static str, leaf: Leaf) -> Self {
         Self {
             socket,
             kind,
-            receive: None,
-            buffer: Vec::new(),
+            incoming: None,
+            may_try: true,
+            is_bulk: false,
+            error: None,
+            buffer: Buffer::Own(Vec::new()),
             start: 0,
-            spare: Vec::new(),
             room: ROOM_MIN,
             leaf,
         }
@@ -64,20 +92,36 @@ impl ReadSide {
         min: usize,
     ) -> Poll<io::Result<()>> {
         while self.filled().len() < min {
-            let mut receive = self
-                .receive
-                .take()
-                .unwrap_or_else(|| self.start_receive(leaf));
-            let Poll::Ready(answer) = leaf.poll(cx, &mut receive, self.kind) else {
-                self.receive = Some(receive);
-                return Poll::Pending;
-            };
-            match self.settle(answer)? {
-                Arrived::End => break,
-                Arrived::Bytes | Arrived::Nothing => {}
+            let missing = min - self.filled().len();
+            if let Arrived::There(0) = ready!(self.poll_arrive(cx, leaf, missing, None))? {
+                break;
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads into the caller's memory: directly, if that saves more than it costs.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        // A receive that has room to spare tells that there is no more, and saves the next one.
+        if self.filled().is_empty() && buf.len() > ROOM_MIN {
+            let room = Room::Slice(&mut *buf);
+            if let Arrived::There(count) = ready!(self.poll_arrive(cx, leaf, 1, Some(room)))? {
+                return Poll::Ready(Ok(count));
+            }
+        }
+        ready!(self.poll_fill(cx, leaf, 1))?;
+        let count = self.filled().len().min(buf.len());
+        buf[..count].copy_from_slice(&self.filled()[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Polls for a caller who has no leaf.
@@ -89,48 +133,31 @@ impl ReadSide {
         result
     }
 
-    /// Reads into memory that the caller gives away. `began` is set while the receive has that memory.
+    /// Reads into the spare capacity of `memory`.
     pub(super) fn poll_read_owned(
         &mut self,
         cx: &mut Context<'_>,
         leaf: &mut Leaf,
         memory: &mut Vec<u8>,
-        began: &mut bool,
     ) -> Poll<io::Result<usize>> {
         let room = memory.capacity() - memory.len();
-        if !*began && self.filled().is_empty() && self.receive.is_none() && room > 0 {
-            *began = true;
-            self.receive = Some(self.start_receive_into(std::mem::take(memory), leaf));
+        if room == 0 {
+            return Poll::Ready(Ok(0));
         }
-        if !*began {
-            if room > 0 {
-                ready!(self.poll_fill(cx, leaf, 1))?;
+        if self.filled().is_empty() {
+            let room = Room::Spare(&mut *memory);
+            if let Arrived::There(count) = ready!(self.poll_arrive(cx, leaf, 1, Some(room)))? {
+                return Poll::Ready(Ok(count));
             }
-            let count = self.filled().len().min(room);
-            memory.extend_from_slice(&self.filled()[..count]);
-            self.consume(count);
-            return Poll::Ready(Ok(count));
         }
-        let receive = self
-            .receive
-            .as_mut()
-            .expect("nobody else takes it while the caller has the stream");
-        let answer = ready!(leaf.poll(cx, receive, self.kind));
-        self.receive = None;
-        let result = self.settle(answer);
-        if matches!(result, Ok(Arrived::Nothing)) {
-            return Poll::Ready(Err(io::Error::other(
-                "the loop ended before anything was read",
-            )));
-        }
-        // The buffer is the caller's memory, with what arrived at its end.
-        *memory = std::mem::take(&mut self.buffer);
-        let count = memory.len() - std::mem::take(&mut self.start);
-        Poll::Ready(result.map(|_| count))
+        let count = self.filled().len().min(room);
+        memory.extend_from_slice(&self.filled()[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
     }
 
     pub(super) fn filled(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.buffer.as_ref()[self.start..]
     }
 
     pub(super) fn consume(&mut self, count: usize) {
@@ -139,93 +166,210 @@ impl ReadSide {
             "more bytes are consumed than have arrived"
         );
         self.start += count;
+        if self.filled().is_empty() && matches!(self.buffer, Buffer::Lent(_)) {
+            self.give_back();
+        }
     }
 
-    /// Returns `true` if bytes have arrived that were not read, or may arrive in a receive under way.
-    pub(super) fn holds_bytes(&self) -> bool {
-        !self.filled().is_empty() || self.receive.is_some()
-    }
-
-    fn start_receive(&mut self, leaf: &Leaf) -> Operation {
-        let mut memory = if self.filled().is_empty() {
-            self.start = 0;
-            if self.spare.capacity() > self.buffer.capacity() {
-                std::mem::swap(&mut self.spare, &mut self.buffer);
-            }
-            std::mem::take(&mut self.buffer)
-        } else {
-            std::mem::take(&mut self.spare)
-        };
-        memory.clear();
-        memory.reserve(self.room);
-        self.start_receive_into(memory, leaf)
-    }
-
-    fn start_receive_into(&self, buffer: Vec<u8>, leaf: &Leaf) -> Operation {
-        let op = Op::Recv {
-            socket: Rc::clone(&self.socket),
-            buffer,
-            peek: false,
-        };
-        Operation::start(op, self.kind, leaf.location())
-    }
-
-    /// Takes in what came of the receive.
-    fn settle(&mut self, answer: Option<(io::Result<Output>, Option<Op>)>) -> io::Result<Arrived> {
-        let Some((result, Some(Op::Recv { buffer, .. }))) = answer else {
-            // Its loop has ended. What it received then was left at the socket, and the next receive is this loop's.
-            let late = self.socket.late.take();
-            self.append(late, 0);
-            return Ok(Arrived::Nothing);
-        };
-        match result {
-            Ok(Output::Count(count)) => {
-                if buffer.len() == buffer.capacity() {
-                    self.room = (self.room * 2).min(ROOM_MAX);
+    /// Returns `true` if bytes have arrived that were not read, or an error that was not told. Ends the wait under way.
+    pub(super) fn holds_bytes(&mut self) -> bool {
+        if let Some(incoming) = self.incoming.take() {
+            self.may_try = true;
+            for result in incoming.end() {
+                match result {
+                    Ok(Output::Bytes(chunk)) => self.append(chunk),
+                    Ok(_) => {}
+                    Err(error) if is_cancelled(&error) => {}
+                    Err(error) => self.error = Some(error),
                 }
-                let start = buffer.len() - count;
-                self.append(buffer, start);
-                Ok(if count == 0 {
-                    Arrived::End
-                } else {
-                    Arrived::Bytes
-                })
             }
-            Ok(Output::Accepted(_)) => unreachable!("a receive accepts no connection"),
-            // By the end of its loop: nobody else cancels it.
-            Err(error) if error.raw_os_error() == Some(Errno::CANCELED.raw_os_error()) => {
-                let start = buffer.len();
-                self.append(buffer, start);
-                Ok(Arrived::Nothing)
+        }
+        self.error.is_some() || !self.filled().is_empty()
+    }
+
+    /// Waits for bytes, and receives them: into `room`, if there is one and they were not taken from the system before;
+    /// otherwise into the buffer, with room for `missing` bytes at least.
+    fn poll_arrive(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut Leaf,
+        missing: usize,
+        mut room: Option<Room<'_>>,
+    ) -> Poll<io::Result<Arrived>> {
+        loop {
+            // What the driver took comes before what is still in the system.
+            if let Some(incoming) = &mut self.incoming {
+                match incoming.take() {
+                    Taken::NotYet if self.may_try => {}
+                    Taken::NotYet => {
+                        leaf.wait(cx, self.kind);
+                        leaf.watch(incoming);
+                        if self.filled().is_empty() {
+                            self.give_back();
+                        }
+                        return Poll::Pending;
+                    }
+                    Taken::Gone => self.begin_anew(),
+                    Taken::Completion(result, op) => {
+                        if op.is_some() {
+                            self.incoming = None;
+                        }
+                        match result {
+                            Ok(Output::Bytes(chunk)) => {
+                                leaf.leave();
+                                self.take_in(chunk);
+                                return Poll::Ready(Ok(Arrived::Buffer));
+                            }
+                            Ok(_) => self.may_try = true,
+                            // On our own account, or by the end of its loop.
+                            Err(error) if is_cancelled(&error) => self.may_try = true,
+                            Err(error) => {
+                                leaf.leave();
+                                self.may_try = true;
+                                return Poll::Ready(Err(error));
+                            }
+                        }
+                    }
+                }
             }
-            Err(error) => {
-                let start = buffer.len();
-                self.append(buffer, start);
-                Err(error)
+            if !self.socket.late.borrow().is_empty() {
+                let late = self.socket.late.take();
+                self.append(late);
+                leaf.leave();
+                return Poll::Ready(Ok(Arrived::Buffer));
+            }
+            if let Some(error) = self.error.take() {
+                leaf.leave();
+                return Poll::Ready(Err(error));
+            }
+            if self.may_try {
+                let attempt = match &mut room {
+                    Some(Room::Slice(buf)) => try_recv(&self.socket, Room::Slice(buf)),
+                    Some(Room::Spare(memory)) => try_recv(&self.socket, Room::Spare(memory)),
+                    None => self.try_fill(missing),
+                };
+                match attempt {
+                    Attempt::Done(Ok(received)) => {
+                        leaf.leave();
+                        self.may_try = !received.is_drained;
+                        self.is_bulk = received.count >= BULK_MIN;
+                        return Poll::Ready(Ok(match received.count {
+                            1.. if room.is_none() => Arrived::Buffer,
+                            count => Arrived::There(count),
+                        }));
+                    }
+                    Attempt::Done(Err(error)) => {
+                        leaf.leave();
+                        return Poll::Ready(Err(error));
+                    }
+                    Attempt::WouldWait => self.may_try = false,
+                    Attempt::NotNow => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if self.incoming.is_none() {
+                let op = Op::Incoming {
+                    socket: Rc::clone(&self.socket),
+                    is_bulk: self.is_bulk,
+                };
+                self.incoming = Some(Operation::start(op, self.kind, leaf.location()));
             }
         }
     }
 
-    /// Puts `bytes[start..]` behind what is in the buffer.
-    fn append(&mut self, bytes: Vec<u8>, start: usize) {
-        if self.filled().is_empty() {
-            // What was the buffer is memory for a later receive, unless it is away with this one.
-            let memory = std::mem::replace(&mut self.buffer, bytes);
-            self.start = start;
-            if memory.capacity() > self.spare.capacity() {
-                self.spare = memory;
-            }
-            return;
+    /// Attempts to receive into the buffer.
+    fn try_fill(&mut self, missing: usize) -> Attempt<crate::sys::Received> {
+        let room = self.room.max(missing);
+        let mut memory = std::mem::take(self.memory(room));
+        let attempt = try_recv(&self.socket, Room::Spare(&mut memory));
+        if memory.len() == memory.capacity() {
+            self.room = (self.room * 2).min(ROOM_MAX);
         }
-        self.buffer.drain(..std::mem::take(&mut self.start));
-        self.buffer.extend_from_slice(&bytes[start..]);
-        self.spare = bytes;
+        self.buffer = Buffer::Own(memory);
+        attempt
+    }
+
+    /// Returns the buffer with what was not read, and so much room behind it.
+    fn memory(&mut self, room: usize) -> &mut Vec<u8> {
+        let filled = self.buffer.as_ref().len() - self.start;
+        match &mut self.buffer {
+            Buffer::Own(memory) if memory.capacity() > 0 => {
+                if filled == 0 {
+                    memory.clear();
+                } else {
+                    memory.drain(..self.start);
+                }
+            }
+            buffer => {
+                let mut memory = lend();
+                memory.extend_from_slice(&buffer.as_ref()[self.start..]);
+                *buffer = Buffer::Own(memory);
+            }
+        }
+        self.start = 0;
+        let Buffer::Own(memory) = &mut self.buffer else {
+            unreachable!("it is the stream's own now")
+        };
+        memory.reserve(room);
+        memory
+    }
+
+    /// Takes in bytes that the driver received.
+    fn take_in(&mut self, chunk: Chunk) {
+        if chunk.is_full() && !self.is_bulk {
+            // There is more to come: by hand that is cheaper. Until the wait has ended it may go on as before.
+            self.is_bulk = true;
+            if let Some(incoming) = &self.incoming {
+                incoming.cancel();
+            }
+        }
+        if self.filled().is_empty() {
+            self.give_back();
+            self.buffer = Buffer::Lent(chunk);
+        } else {
+            self.append(chunk);
+        }
+    }
+
+    /// Puts `bytes` behind what is in the buffer.
+    fn append(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.memory(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Gives the buffer back, which holds nothing.
+    fn give_back(&mut self) {
+        self.start = 0;
+        match std::mem::replace(&mut self.buffer, Buffer::Own(Vec::new())) {
+            Buffer::Own(memory) => take_back(memory),
+            Buffer::Lent(_) => {}
+        }
+    }
+
+    /// Takes in that the wait has gone with its loop.
+    fn begin_anew(&mut self) {
+        self.incoming = None;
+        self.may_try = true;
     }
 }
 
-enum Arrived {
-    Bytes,
-    End,
-    /// The receive ended with its loop, and is to be started again.
-    Nothing,
+impl Drop for ReadSide {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Own(memory) => memory,
+            Self::Lent(chunk) => chunk.as_ref(),
+        }
+    }
+}
+
+fn is_cancelled(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::CANCELED.raw_os_error())
 }

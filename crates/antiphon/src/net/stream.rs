@@ -61,7 +61,7 @@ impl Stream {
     }
 
     /// Returns a descriptor of the socket, in blocking mode; the stream, if it still has bytes on their way.
-    pub(super) fn into_fd(self) -> Result<OwnedFd, (io::Error, Self)> {
+    pub(super) fn into_fd(mut self) -> Result<OwnedFd, (io::Error, Self)> {
         if self.read.holds_bytes() || self.write.is_sending() {
             let error = io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -118,6 +118,15 @@ macro_rules! impl_read {
                 self.$($side).+.poll_fill(cx, leaf, min)
             }
 
+            fn poll_read(
+                &mut self,
+                cx: &mut std::task::Context<'_>,
+                leaf: &mut $crate::io::Leaf,
+                buf: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                self.$($side).+.poll_read(cx, leaf, buf)
+            }
+
             fn filled(&self) -> &[u8] {
                 self.$($side).+.filled()
             }
@@ -148,10 +157,9 @@ macro_rules! impl_read {
                 mut memory: Vec<u8>,
             ) -> impl Future<Output = (std::io::Result<usize>, Vec<u8>)> {
                 let mut leaf = $crate::io::Leaf::here();
-                let mut began = false;
                 std::future::poll_fn(move |cx| {
                     let result =
-                        std::task::ready!(self.$($side).+.poll_read_owned(cx, &mut leaf, &mut memory, &mut began));
+                        std::task::ready!(self.$($side).+.poll_read_owned(cx, &mut leaf, &mut memory));
                     std::task::Poll::Ready((result, std::mem::take(&mut memory)))
                 })
             }

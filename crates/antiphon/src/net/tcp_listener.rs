@@ -91,7 +91,7 @@ impl TcpListener {
         let at = Location::caller();
         async move {
             loop {
-                let stream = TcpStream::of_fd(self.acceptor.accept(at).await?, at)?;
+                let stream = TcpStream::of_socket(self.acceptor.accept(at).await?, at);
                 match stream.peer_addr() {
                     Ok(address) => return Ok((stream, address)),
                     // It was accepted, and had been broken off: there is no peer whose address could be told.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -13,12 +14,13 @@ use super::addresses::ToAddresses;
 use super::connect::connect_tcp;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::{Stream, TCP, impl_read, impl_write, ip_address};
+use crate::sys::Socket;
 
 /// A TCP connection.
 ///
 /// It is read and written through [`Read`](crate::io::Read) and [`Write`](crate::io::Write). Dropping it closes it in both
 /// directions and gives up what is still being sent for a write that was given up; what calls that returned have written is
-/// the system's to deliver. If bytes that arrived were not read, the peer is told that the connection was reset.
+/// the system's to deliver. If bytes that arrived were not read, the peer may be told that the connection was reset.
 #[derive(Debug)]
 pub struct TcpStream {
     pub(super) stream: Stream,
@@ -78,7 +80,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// Gives the stream back with [`ResourceBusy`](io::ErrorKind::ResourceBusy) if bytes arrived that were not read, or a
-    /// read or write that was given up is still under way; and with the system's error if the descriptor can't be duplicated.
+    /// write that was given up is still under way; and with the system's error if the descriptor can't be duplicated.
     pub fn into_std(self) -> Result<std::net::TcpStream, (io::Error, Self)> {
         self.stream
             .into_fd()
@@ -229,6 +231,12 @@ impl TcpStream {
             parameters = parameters.with_retries(retries);
         }
         self.socket().set_tcp_keepalive(&parameters)
+    }
+
+    pub(super) fn of_socket(socket: Rc<Socket>, at: &'static Location<'static>) -> Self {
+        Self {
+            stream: Stream::new(socket, TCP, at),
+        }
     }
 
     pub(super) fn of_fd(fd: OwnedFd, at: &'static Location<'static>) -> io::Result<Self> {

@@ -137,7 +137,7 @@ impl UnixListener {
     pub fn accept(&self) -> impl Future<Output = io::Result<(UnixStream, SocketAddr)>> {
         let at = Location::caller();
         async move {
-            let stream = UnixStream::of_fd(self.acceptor.accept(at).await?, at)?;
+            let stream = UnixStream::of_socket(self.acceptor.accept(at).await?, at);
             let address = stream.peer_addr()?;
             Ok((stream, address))
         }

@@ -12,7 +12,7 @@ use socket2::{Domain, Type};
 
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::{Stream, UNIX, impl_read, impl_write, socket_of, unix_address};
-use crate::sys::{Address, Op, Operation};
+use crate::sys::{Address, Op, Operation, Socket};
 
 /// A stream between two processes of this machine.
 ///
@@ -95,7 +95,7 @@ impl UnixStream {
     ///
     /// # Errors
     /// Gives the stream back with [`ResourceBusy`](io::ErrorKind::ResourceBusy) if bytes arrived that were not read, or a
-    /// read or write that was given up is still under way; and with the system's error if the descriptor can't be duplicated.
+    /// write that was given up is still under way; and with the system's error if the descriptor can't be duplicated.
     pub fn into_std(self) -> Result<std::os::unix::net::UnixStream, (io::Error, Self)> {
         self.stream
             .into_fd()
@@ -138,6 +138,12 @@ impl UnixStream {
     /// What `getpeername(2)` says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         unix_address(self.stream.socket.peer_address()?)
+    }
+
+    pub(super) fn of_socket(socket: Rc<Socket>, at: &'static Location<'static>) -> Self {
+        Self {
+            stream: Stream::new(socket, UNIX, at),
+        }
     }
 
     pub(super) fn of_fd(fd: OwnedFd, at: &'static Location<'static>) -> io::Result<Self> {

@@ -1,10 +1,12 @@
 //! A stream's direction towards the peer.
 //!
-//! The send belongs to the stream, as the receive does on the other [side](super::read_side): whoever waits for it may go
-//! away, and it is finished in the background. Only dropping the stream ends it.
+//! What the system takes at once goes there from the caller's memory. The rest is copied, and its send belongs to the stream,
+//! as the wait does on the other [side](super::read_side): whoever waits for it may go away, and it is finished in the
+//! background. Only dropping the stream ends it.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +14,7 @@ use rustix::io::Errno;
 use socket2::SockRef;
 
 use crate::io::Leaf;
-use crate::sys::{Op, Operation, Output, Socket};
+use crate::sys::{Attempt, Op, Operation, Output, Socket, try_send};
 
 #[derive(Debug)]
 pub(super) struct WriteSide {
@@ -37,6 +39,9 @@ pub(super) struct WriteSide {
     )]
     leaf: Leaf,
 }
+
+/// The system takes no more slices in one call: `IOV_MAX`.
+const SLICES_MAX: usize = 1024;
 
 /// Memory beyond this is given back when it is sent.
 const KEEP_MAX: usize = 256 * 1024;
@@ -74,16 +79,58 @@ impl WriteSide {
             "a write begins before the one before has ended"
         );
         self.unclaimed = None;
+        let sent = match self.try_send(bufs, max) {
+            Ok(sent) => sent,
+            Err(error) => {
+                self.error = Some(error);
+                return 0;
+            }
+        };
+        let len = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(max);
+        if sent < len {
+            self.take_over(bufs, sent..len, leaf);
+        }
+        len
+    }
+
+    /// Takes over the bytes of `bufs` in `range`, counted from the first one's start, and begins to send them.
+    fn take_over(&mut self, bufs: &[IoSlice<'_>], range: Range<usize>, leaf: &Leaf) {
         let mut memory = std::mem::take(&mut self.buffer);
         memory.clear();
-        memory.reserve(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(max));
+        memory.reserve(range.len());
+        let mut start = 0;
         for buf in bufs {
-            let count = buf.len().min(max - memory.len());
-            memory.extend_from_slice(&buf[..count]);
+            let end = start + buf.len();
+            let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
+            memory.extend_from_slice(&buf[from - start..to - start]);
+            start = end;
         }
-        let count = memory.len();
-        self.start_send(memory, leaf);
-        count
+        self.start_send(memory, 0, leaf);
+    }
+
+    /// Sends from the caller's memory what the system takes at once of the first `max` bytes, and returns how many those were.
+    fn try_send(&self, bufs: &[IoSlice<'_>], max: usize) -> io::Result<usize> {
+        let cut;
+        let bufs = match bufs {
+            [buf] => {
+                cut = [IoSlice::new(&buf[..max.min(buf.len())])];
+                &cut
+            }
+            bufs if bufs.len() <= SLICES_MAX
+                && bufs.iter().map(|buf| buf.len()).sum::<usize>() <= max =>
+            {
+                bufs
+            }
+            // Cutting it to measure takes a copy.
+            _ => return Ok(0),
+        };
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Ok(0);
+        }
+        match try_send(&self.socket, bufs) {
+            Attempt::Done(result) => result,
+            Attempt::WouldWait | Attempt::NotNow => Ok(0),
+        }
     }
 
     /// Sends memory that the caller gives away, and gives it back. `began` is set while the send has that memory.
@@ -96,9 +143,13 @@ impl WriteSide {
     ) -> Poll<io::Result<usize>> {
         if !*began {
             ready!(self.poll_flush(cx, leaf))?;
-            *began = true;
             self.unclaimed = None;
-            self.start_send(std::mem::take(memory), leaf);
+            let sent = self.try_send(&[IoSlice::new(memory)], usize::MAX)?;
+            if sent == memory.len() {
+                return Poll::Ready(Ok(sent));
+            }
+            *began = true;
+            self.start_send(std::mem::take(memory), sent, leaf);
         }
         let Some(send) = &mut self.send else {
             *memory = std::mem::take(&mut self.buffer);
@@ -126,12 +177,14 @@ impl WriteSide {
             if let Some(count) = self.claim(bufs) {
                 return Poll::Ready(Ok(count));
             }
-            let leaf = std::mem::replace(&mut self.leaf, Leaf::here());
-            let count = self.start_write(&leaf, bufs, crate::io::WRITE_MAX);
-            self.leaf = leaf;
-            if count == 0 {
-                return Poll::Ready(Ok(0));
+            let sent = self.try_send(bufs, crate::io::WRITE_MAX)?;
+            let len = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+            if sent > 0 || len == 0 {
+                return Poll::Ready(Ok(sent));
             }
+            let leaf = std::mem::replace(&mut self.leaf, Leaf::here());
+            self.take_over(bufs, 0..len.min(crate::io::WRITE_MAX), &leaf);
+            self.leaf = leaf;
             self.unclaimed = Some(0);
         }
     }
@@ -195,16 +248,12 @@ impl WriteSide {
         }
     }
 
-    /// Begins to send `memory`; nothing, if it is empty.
-    fn start_send(&mut self, memory: Vec<u8>, leaf: &Leaf) {
-        if memory.is_empty() {
-            self.buffer = memory;
-            return;
-        }
+    /// Begins to send `memory[from..]`, which is not empty.
+    fn start_send(&mut self, memory: Vec<u8>, from: usize, leaf: &Leaf) {
         let op = Op::Send {
             socket: Rc::clone(&self.socket),
             buffer: memory,
-            from: 0,
+            from,
         };
         self.send = Some(Operation::start(op, self.kind, leaf.location()));
     }

@@ -3,6 +3,7 @@
 //! The sockets are non-blocking. `Pending` means that the call said `EAGAIN` and changed nothing, so the operation is
 //! tried again when its socket is ready. `EINTR` is tried again at once.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
@@ -10,8 +11,11 @@ use std::task::Poll;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
-use rustix::net::{RecvFlags, connect, recv, recvfrom, send, sendto, sockopt};
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, connect, recv, recvfrom, send, sendmsg, sendto, sockopt,
+};
 
+use super::direct::{Received, Room};
 use super::op::{Address, Interest, Op, Output};
 use super::socket::Socket;
 use super::{address, platform};
@@ -21,7 +25,7 @@ impl Op {
         match self {
             Self::Accept { socket }
             | Self::Connect { socket, .. }
-            | Self::Recv { socket, .. }
+            | Self::Incoming { socket, .. }
             | Self::Send { socket, .. }
             | Self::RecvFrom { socket, .. }
             | Self::SendTo { socket, .. }
@@ -32,7 +36,7 @@ impl Op {
     /// What the socket must be ready for before another attempt has a chance.
     pub(super) const fn interest(&self) -> Interest {
         match self {
-            Self::Accept { .. } | Self::Recv { .. } | Self::RecvFrom { .. } => Interest::Read,
+            Self::Accept { .. } | Self::Incoming { .. } | Self::RecvFrom { .. } => Interest::Read,
             Self::Connect { .. } | Self::Send { .. } | Self::SendTo { .. } => Interest::Write,
             Self::Poll { interest, .. } => *interest,
         }
@@ -49,8 +53,47 @@ pub(super) fn start(op: &mut Op) -> Poll<Result<Output>> {
 
 /// Makes a later attempt.
 pub(super) fn resume(op: &mut Op) -> Poll<Result<Output>> {
+    uninterrupted(|| attempt(op))
+}
+
+/// Receives from a stream.
+pub(super) fn receive(socket: &Socket, room: Room<'_>) -> Poll<Result<Received>> {
+    let flags = RecvFlags::empty();
+    let (len, result) = match room {
+        Room::Slice(bytes) => (
+            bytes.len(),
+            uninterrupted(|| Ok(recv(socket, &mut *bytes, flags)?.0)),
+        ),
+        Room::Spare(buffer) if is_full(buffer) => {
+            (0, uninterrupted(|| Ok(recv(socket, no_room(), flags)?.0)))
+        }
+        Room::Spare(buffer) => {
+            let len = buffer.capacity() - buffer.len();
+            (
+                len,
+                uninterrupted(|| Ok(recv(socket, spare_capacity(buffer), flags)?.0)),
+            )
+        }
+    };
+    result.map_ok(|count| Received {
+        count,
+        is_drained: 0 < count && count < len,
+    })
+}
+
+/// Sends to a stream what it takes of `bufs`.
+pub(super) fn transmit(socket: &Socket, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+    let flags = platform::SEND_FLAGS;
+    uninterrupted(|| match bufs {
+        [buf] => send(socket, buf, flags),
+        bufs => sendmsg(socket, bufs, &mut SendAncillaryBuffer::default(), flags),
+    })
+}
+
+/// Makes a call until no signal interrupts it. `EAGAIN` is `Pending`.
+fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Poll<Result<T>> {
     loop {
-        match attempt(op) {
+        match call() {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Poll::Pending,
             result => return Poll::Ready(result),
@@ -62,19 +105,8 @@ fn attempt(op: &mut Op) -> Result<Output> {
     match op {
         Op::Accept { socket } => accept(socket).map(Output::Accepted),
         Op::Connect { socket, .. } => finish_connect(socket),
-        Op::Recv {
-            socket,
-            buffer,
-            peek,
-        } => {
-            let flags = recv_flags(*peek);
-            let (count, _) = if is_full(buffer) {
-                recv(socket, no_room(), flags)?
-            } else {
-                recv(socket, spare_capacity(buffer), flags)?
-            };
-            Ok(Output::Count(count))
-        }
+        // It is only attempted when its socket is ready, and that is all it says.
+        Op::Incoming { .. } => Ok(Output::Count(0)),
         Op::Send {
             socket,
             buffer,

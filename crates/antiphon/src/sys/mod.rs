@@ -11,6 +11,7 @@
 mod address;
 mod attempt;
 mod choose;
+mod direct;
 mod entropy;
 mod op;
 mod operation;
@@ -25,14 +26,19 @@ mod tests;
 mod tokens;
 mod virtual_time;
 
+use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use crate::worker::Kick;
 
 pub(crate) use self::choose::{Choice, Decision, Wish, choose};
+pub(crate) use self::direct::{Attempt, Received, Room, try_recv, try_send};
 pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
-pub(crate) use self::operation::{Operation, Operations, Taken, complete_all};
+pub(crate) use self::operation::{Operation, Operations, Taken, complete_all, lend, take_back};
+pub(crate) use self::platform::Chunk;
 use self::readiness::Readiness;
 pub(crate) use self::socket::Socket;
 use self::virtual_time::VirtualTime;
@@ -53,6 +59,15 @@ pub(crate) trait Driver {
     /// Takes an operation in. Those that are under way together on one socket and direction may be done in any order.
     /// Nothing is reported before the next [`wait`](Self::wait), not even a failure to start.
     fn submit(&mut self, token: Token, op: Op);
+
+    /// Receives from a stream, if that does not wait. `Pending` says that it would, and that an [`Op::Incoming`] that is
+    /// under way, or is submitted next, tells when it does not. To be called when nothing that such an operation handed
+    /// out is left to be taken: that came before.
+    fn try_recv(&mut self, socket: &Rc<Socket>, room: Room<'_>) -> Poll<io::Result<Received>>;
+
+    /// Sends to a stream what it takes of `bufs`, if that does not wait. Not to be called while an [`Op::Send`] to it is
+    /// under way.
+    fn try_send(&mut self, socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
     /// Asks for the end of an operation that may still be under way. Its completion says what came of it: it may have
     /// been done all the same. A token whose operation is over is ignored.

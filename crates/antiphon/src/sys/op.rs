@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use super::platform::Chunk;
 use super::socket::Socket;
 
 /// Names an operation from its submission to its last completion. The driver hands it back and makes nothing of it.
@@ -33,12 +34,17 @@ pub(crate) enum Op {
         socket: Rc<Socket>,
         address: Address,
     },
-    /// Receives into `buffer`, after its length and up to its capacity. The result is the number of bytes, also
-    /// appended to the length; 0 at the end of the stream, if there was room.
-    Recv {
+    /// Waits for what arrives at a stream. A completion either hands bytes out ([`Output::Bytes`]), or says that a receive
+    /// ([`Driver::try_recv`](super::Driver::try_recv)) is worth an attempt ([`Output::Count`] of 0): for bytes, the end,
+    /// or an error. There may be several, and the operation may end with any of them.
+    Incoming {
         socket: Rc<Socket>,
-        buffer: Vec<u8>,
-        peek: bool,
+        /// The stream has much to say: rather be told than be handed bytes in small pieces.
+        #[cfg_attr(
+            not(target_os = "linux"),
+            allow(dead_code, reason = "no driver hands bytes out there")
+        )]
+        is_bulk: bool,
     },
     /// Sends `buffer[from..]`. The result is how many bytes were taken, at least one.
     Send {
@@ -46,7 +52,8 @@ pub(crate) enum Op {
         buffer: Vec<u8>,
         from: usize,
     },
-    /// Receives one datagram into `buffer` as `Recv` does. `address` becomes the sender's.
+    /// Receives one datagram into `buffer`, after its length and up to its capacity. The result is the number of bytes,
+    /// also appended to the length. `address` becomes the sender's.
     RecvFrom {
         socket: Rc<Socket>,
         buffer: Vec<u8>,
@@ -96,4 +103,10 @@ pub(crate) enum Output {
     Count(usize),
     /// A new connection. Dropped, it is closed.
     Accepted(OwnedFd),
+    /// Bytes of a stream, at least one.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "no driver hands bytes out there")
+    )]
+    Bytes(Chunk),
 }

@@ -8,8 +8,8 @@
 //!                       Orphaned ── (5) last completion: late results are dealt with ──▶ free
 //! ```
 //! Two kinds have a little more to them. A send that was taken in part goes on with the rest, so its leaf hears of it once,
-//! when all was sent or it failed. Connections that nobody asks for end their accept at [`ACCEPTED_MAX`], so that the
-//! kernel's queue fills up and the peers notice.
+//! when all was sent or it failed. Connections and bytes that nobody asks for end their operation at [`UNTAKEN_MAX`], so that
+//! the kernel's queue fills up and the peers notice.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,15 +18,20 @@ use std::io;
 use std::panic::Location;
 use std::task::{Context, Poll};
 
+use super::direct::Share;
 use super::op::{Completion, Op, Output, Token};
 use crate::wait::{Place, Waits, poll_place};
-use crate::worker::{Worker, current, try_current};
+use crate::worker::{Address, Worker, current, try_current};
 
 /// A worker's operations that are not over.
 #[derive(Default)]
 pub(crate) struct Operations {
     entries: RefCell<Vec<Entry>>,
     free: RefCell<Vec<u32>>,
+    /// Memory for receives: a stream that waits has none.
+    spare: RefCell<Vec<Vec<u8>>>,
+    /// What the running task may still do at once in this turn.
+    share: Cell<Option<Share>>,
 }
 
 struct Entry {
@@ -35,16 +40,25 @@ struct Entry {
     state: State,
     /// Its end was asked for: it is not continued.
     is_cancelled: bool,
+    /// The record of the leaf that waits, if one does.
+    place: Option<Place>,
+    /// Those of the others. All are woken; the first that runs takes the result, and the others wait on.
+    more_places: Vec<Place>,
     /// What came and was not taken yet: several for an operation with many completions.
-    results: VecDeque<Completion>,
-    /// The records of the leaves that wait. All are woken; the first that runs takes the result, and the others wait on.
-    places: Vec<Place>,
+    results: VecDeque<io::Result<Output>>,
+    /// The operation, once it is over: with its last result.
+    op: Option<Op>,
 }
 
 /// What is to be done about a completion.
 enum Next {
     Nothing,
-    Wake(Vec<Place>),
+    Wake {
+        place: Option<Place>,
+        more_places: Vec<Place>,
+        /// Too many of its results were not taken: it should be ended.
+        is_full: bool,
+    },
     /// Its rest is an operation under the same token.
     GoOn(Op),
 }
@@ -58,8 +72,12 @@ pub(crate) enum Taken {
     Gone,
 }
 
-/// An accept that has so many connections which nobody took is ended.
-const ACCEPTED_MAX: usize = 64;
+/// Idle buffers that a worker keeps, and how large one may be.
+const SPARE_MAX: usize = 16;
+const SPARE_CAPACITY_MAX: usize = 64 * 1024;
+
+/// An operation that has so many results which nobody took is ended.
+const UNTAKEN_MAX: usize = 64;
 
 thread_local! {
     /// Drawn by every operation of every worker that this thread runs, one worker after the other: an operation that
@@ -82,8 +100,10 @@ impl Operations {
                 generation: 0,
                 state: State::Free,
                 is_cancelled: false,
+                place: None,
+                more_places: Vec::new(),
                 results: VecDeque::new(),
-                places: Vec::new(),
+                op: None,
             });
             u32::try_from(entries.len() - 1)
                 .expect("fewer than 2^32 operations are under way on a worker")
@@ -96,9 +116,19 @@ impl Operations {
         Token(u64::from(entry.generation) << 32 | u64::from(index))
     }
 
+    /// Returns `true` if `task` may do something at once.
+    pub(super) fn may_try(&self, task: Address) -> bool {
+        let share = Share::take(self.share.get(), task);
+        if share.is_some() {
+            self.share.set(share);
+        }
+        share.is_some()
+    }
+
     fn remove(&self, entry: &mut Entry, token: Token) {
         entry.state = State::Free;
-        entry.places.clear();
+        entry.place = None;
+        entry.more_places.clear();
         self.free.borrow_mut().push(token.index());
     }
 
@@ -114,32 +144,39 @@ impl Operations {
                 return Next::GoOn(op);
             }
         }
+        // It says no more than what waits to be taken.
+        let is_hint = completion.op.is_none() && matches!(completion.result, Ok(Output::Count(_)));
+        if is_hint && !entry.results.is_empty() {
+            return Next::Nothing;
+        }
         if entry.state == State::Orphaned {
             if completion.op.is_some() {
                 self.remove(entry, token);
             }
+            // A connection that nobody asks for is closed; bytes are those of a stream that has gone.
             drop(entries);
-            rescue(&completion);
+            drop(completion);
             return Next::Nothing;
         }
-        entry.results.push_back(completion);
-        Next::Wake(std::mem::take(&mut entry.places))
+        entry.results.push_back(completion.result);
+        entry.op = completion.op;
+        let is_full = entry.results.len() >= UNTAKEN_MAX && !entry.is_cancelled;
+        entry.is_cancelled |= is_full;
+        Next::Wake {
+            place: entry.place.take(),
+            more_places: std::mem::take(&mut entry.more_places),
+            is_full,
+        }
     }
 
-    /// Gives back the memory of the list of those who were woken. Returns `true` if the operation should be ended because
-    /// too many of its results were not taken.
-    fn woken(&self, token: Token, places: Vec<Place>) -> bool {
-        let mut entries = self.entries.borrow_mut();
-        let Some(entry) = find(&mut entries, token) else {
-            return false;
-        };
-        if entry.places.is_empty() {
-            entry.places = places;
-            entry.places.clear();
+    /// Gives back the memory of the list of those who were woken.
+    fn woken(&self, token: Token, mut places: Vec<Place>) {
+        if let Some(entry) = find(&mut self.entries.borrow_mut(), token) {
+            if entry.more_places.is_empty() {
+                places.clear();
+                entry.more_places = places;
+            }
         }
-        let is_full = entry.results.len() >= ACCEPTED_MAX && !entry.is_cancelled;
-        entry.is_cancelled |= is_full;
-        is_full
     }
 
     /// Takes the next result of an operation, and its entry away with the last one.
@@ -148,26 +185,37 @@ impl Operations {
         let Some(entry) = find(&mut entries, token) else {
             return Taken::Gone;
         };
-        let Some(completion) = entry.results.pop_front() else {
+        let Some(result) = entry.results.pop_front() else {
             return Taken::NotYet;
         };
-        if completion.op.is_some() {
+        let op = if entry.results.is_empty() {
+            entry.op.take()
+        } else {
+            None
+        };
+        if op.is_some() {
             self.remove(entry, token);
         }
-        Taken::Completion(completion.result, completion.op)
+        Taken::Completion(result, op)
     }
 
     fn watch(&self, token: Token, place: Place) {
         if let Some(entry) = find(&mut self.entries.borrow_mut(), token) {
-            if !entry.places.contains(&place) {
-                entry.places.push(place);
+            match entry.place {
+                None => entry.place = Some(place),
+                Some(other) if other == place || entry.more_places.contains(&place) => {}
+                Some(_) => entry.more_places.push(place),
             }
         }
     }
 
     fn unwatch(&self, token: Token, place: Place) {
         if let Some(entry) = find(&mut self.entries.borrow_mut(), token) {
-            entry.places.retain(|other| *other != place);
+            if entry.place == Some(place) {
+                entry.place = entry.more_places.pop();
+            } else {
+                entry.more_places.retain(|other| *other != place);
+            }
         }
     }
 
@@ -183,19 +231,20 @@ impl Operations {
         let Some(entry) = find(&mut entries, token) else {
             return false;
         };
+        // They are dropped outside of the borrow: a connection is closed, and bytes are those of a stream that has gone.
         let results = std::mem::take(&mut entry.results);
-        entry.places.clear();
+        let op = entry.op.take();
+        entry.place = None;
+        entry.more_places.clear();
         entry.is_cancelled |= cancel;
-        let is_over = results
-            .back()
-            .is_some_and(|completion| completion.op.is_some());
+        let is_over = op.is_some();
         if is_over {
             self.remove(entry, token);
         } else {
             entry.state = State::Orphaned;
         }
         drop(entries);
-        results.iter().for_each(rescue);
+        drop((results, op));
         !is_over
     }
 
@@ -213,11 +262,19 @@ impl Operations {
     }
 }
 
-/// The results that nobody took are dealt with at the end of the loop, which the sockets may outlive.
+/// The loop has ended. Streams may outlive it, and find the bytes that nobody took at their sockets.
 impl Drop for Operations {
     fn drop(&mut self) {
         for entry in self.entries.get_mut() {
-            entry.results.iter().for_each(rescue);
+            let Some(Op::Incoming { socket, .. }) = &entry.op else {
+                continue;
+            };
+            let mut late = socket.late.borrow_mut();
+            for result in &entry.results {
+                if let Ok(Output::Bytes(chunk)) = result {
+                    late.extend_from_slice(chunk.as_ref());
+                }
+            }
         }
     }
 }
@@ -225,25 +282,6 @@ impl Drop for Operations {
 fn find(entries: &mut [Entry], token: Token) -> Option<&mut Entry> {
     let entry = entries.get_mut(token.index() as usize)?;
     (entry.state != State::Free && u64::from(entry.generation) == token.0 >> 32).then_some(entry)
-}
-
-/// Deals with a result that nobody waits for any more. Bytes go to the socket, whose next reader finds them; a connection
-/// is closed, and so is what was connected when its socket goes.
-fn rescue(completion: &Completion) {
-    if let (
-        Ok(Output::Count(count)),
-        Some(Op::Recv {
-            socket,
-            buffer,
-            peek: false,
-        }),
-    ) = (&completion.result, &completion.op)
-    {
-        socket
-            .late
-            .borrow_mut()
-            .extend_from_slice(&buffer[buffer.len() - count..]);
-    }
 }
 
 /// Takes the rest out of a send that was taken in part.
@@ -263,20 +301,48 @@ fn take_unsent(completion: &mut Completion) -> Option<Op> {
 
 /// Takes in what a driver collected, and wakes who waits for it.
 pub(crate) fn complete_all(worker: &Worker, completions: &mut Vec<Completion>) {
+    worker.operations().share.set(None);
     for completion in completions.drain(..) {
         let token = completion.token;
         match worker.operations().complete(completion) {
             Next::Nothing => {}
             Next::GoOn(op) => worker.driver().submit(token, op),
-            Next::Wake(places) => {
-                for place in &places {
+            Next::Wake {
+                place,
+                more_places,
+                is_full,
+            } => {
+                for place in place.iter().chain(&more_places) {
                     Waits::choose(worker, *place);
                 }
-                if worker.operations().woken(token, places) {
+                if more_places.capacity() > 0 {
+                    worker.operations().woken(token, more_places);
+                }
+                if is_full {
                     worker.driver().cancel(token);
                 }
             }
         }
+    }
+}
+
+/// Lends empty memory, with no capacity if there is none to spare.
+pub(crate) fn lend() -> Vec<u8> {
+    try_current(|worker| worker.operations().spare.borrow_mut().pop())
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Takes memory back that was lent, or is of no use to a stream any more.
+pub(crate) fn take_back(mut memory: Vec<u8>) {
+    if (1..=SPARE_CAPACITY_MAX).contains(&memory.capacity()) {
+        memory.clear();
+        try_current(|worker| {
+            let mut spare = worker.operations().spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(memory);
+            }
+        });
     }
 }
 
@@ -375,6 +441,31 @@ impl Operation {
                 worker.operations().set_cancelled(self.token);
                 worker.driver().cancel(self.token);
             });
+        }
+    }
+
+    /// Ends the operation now, and returns the results that were not taken. No driver waits with the answer to a
+    /// cancellation.
+    pub(crate) fn end(mut self) -> Vec<io::Result<Output>> {
+        let mut results = Vec::new();
+        self.cancel();
+        loop {
+            match self.take() {
+                Taken::Completion(result, op) => {
+                    results.push(result);
+                    if op.is_some() {
+                        return results;
+                    }
+                }
+                Taken::NotYet => {
+                    try_current(|worker| {
+                        let mut done = Vec::new();
+                        worker.driver().wait(Some(worker.now()), &mut done);
+                        complete_all(worker, &mut done);
+                    });
+                }
+                Taken::Gone => return results,
+            }
         }
     }
 

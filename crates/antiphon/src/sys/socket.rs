@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use super::address;
 use super::op::Address;
 
-/// A descriptor, and the bytes that arrived for a reader who had gone. Shared by the stream and the operations under
+/// A descriptor, and the bytes that arrived in a loop that has ended. Shared by the stream and the operations under
 /// way, so that the descriptor is closed, and its number used again, only after the last of them.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
-    /// Bytes of a receive that was given up and completed all the same. The next read takes them first.
+    /// Bytes that were taken from the socket and not read before their loop ended. The next read takes them first.
     pub(crate) late: RefCell<Vec<u8>>,
 }
 

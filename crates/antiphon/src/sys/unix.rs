@@ -49,6 +49,23 @@ pub(super) fn decode_abstract(_: &[u8]) -> Option<UnixAddr> {
     UnixAddr::from_pathname("").ok()
 }
 
+/// Bytes that a driver hands out in memory of its own: none does here.
+#[derive(Debug)]
+pub(crate) enum Chunk {}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
+impl Chunk {
+    /// Whether there is likely more to come at once.
+    pub(crate) const fn is_full(&self) -> bool {
+        match *self {}
+    }
+}
+
 pub(super) struct Poller {
     bell: Arc<Bell>,
     events: Events,

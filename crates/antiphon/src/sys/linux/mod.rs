@@ -14,6 +14,7 @@ use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, accept_with, ipproto, 
 use super::Driver;
 
 pub(super) use self::epoll::{Event, Poller};
+pub(crate) use self::uring::Chunk;
 use self::uring::Uring;
 
 /// Makes the driver that is better than readiness, and says what the system granted it.

@@ -13,8 +13,9 @@
 
 mod source;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -24,7 +25,7 @@ use super::op::{Completion, Interest, Op, Output, Token};
 use super::platform::{Event, Poller};
 use super::slots::{Key, Slots};
 use super::tokens::Tokens;
-use super::{Driver, attempt};
+use super::{Driver, Received, Room, Socket, attempt};
 use crate::worker::Kick;
 
 #[derive(Debug)]
@@ -133,9 +134,18 @@ impl Readiness {
                         op: None,
                     });
                 }
+                // It stays, and says so again with the next event.
+                (Poll::Ready(Ok(output)), Op::Incoming { .. }) => {
+                    self.done.push(Completion {
+                        token: parked.token,
+                        result: Ok(output),
+                        op: None,
+                    });
+                    return;
+                }
                 (Poll::Ready(result), _) => {
                     if let Some(Parked { token, op }) = self.unpark(key) {
-                        self.attempted(token, op, result);
+                        self.finish(token, op, result.map_err(Into::into));
                     }
                 }
             }
@@ -147,24 +157,6 @@ impl Readiness {
         for (fd, interest) in std::mem::take(&mut self.due) {
             self.work_off(fd, interest);
         }
-    }
-
-    /// Finishes an operation that an attempt has ended.
-    fn attempted(&mut self, token: Token, op: Op, result: rustix::io::Result<Output>) {
-        if let (
-            Op::Recv {
-                socket,
-                buffer,
-                peek: false,
-            },
-            Ok(Output::Count(1..)),
-        ) = (&op, &result)
-        {
-            if buffer.len() < buffer.capacity() {
-                self.sources.note_short(socket);
-            }
-        }
-        self.finish(token, op, result.map_err(Into::into));
     }
 
     fn finish(&mut self, token: Token, op: Op, result: io::Result<Output>) {
@@ -224,13 +216,32 @@ impl Driver for Readiness {
     }
 
     fn submit(&mut self, token: Token, mut op: Op) {
-        if matches!(op, Op::Accept { .. }) || self.sources.must_wait(op.socket(), op.interest()) {
+        if matches!(op, Op::Accept { .. } | Op::Incoming { .. })
+            || self.sources.must_wait(op.socket(), op.interest())
+        {
             return self.park(token, op);
         }
         match attempt::start(&mut op) {
             Poll::Pending => self.park(token, op),
-            Poll::Ready(result) => self.attempted(token, op, result),
+            Poll::Ready(result) => self.finish(token, op, result.map_err(Into::into)),
         }
+    }
+
+    fn try_recv(&mut self, socket: &Rc<Socket>, room: Room<'_>) -> Poll<io::Result<Received>> {
+        if self.sources.is_empty(socket) {
+            return Poll::Pending;
+        }
+        attempt::receive(socket, room).map(|result| {
+            let received = result?;
+            Ok(Received {
+                is_drained: received.is_drained && self.sources.note_short(socket),
+                ..received
+            })
+        })
+    }
+
+    fn try_send(&mut self, socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        attempt::transmit(socket, bufs).map_err(Into::into)
     }
 
     fn cancel(&mut self, token: Token) {
@@ -266,7 +277,11 @@ impl Driver for Readiness {
             self.work_off_due();
         }
         self.done_last = 0;
-        done.append(&mut self.done);
+        if done.is_empty() {
+            std::mem::swap(done, &mut self.done);
+        } else {
+            done.append(&mut self.done);
+        }
     }
 
     fn in_flight(&self) -> usize {

@@ -70,19 +70,27 @@ impl Sources {
         source.is_special |= event.is_special;
     }
 
-    /// Takes in that a receive has left room.
+    /// Takes in that a receive has left room. Returns `true` if the socket is therefore taken for empty.
     ///
     /// An end or an error that came together with the bytes has no event of its own: if that event is past, `is_special`
     /// is set, and if it is to come it clears what is set here. A socket that is not registered yet is told what it is
     /// ready for when it is.
-    pub(super) fn note_short(&mut self, socket: &Rc<Socket>) {
+    pub(super) fn note_short(&mut self, socket: &Rc<Socket>) -> bool {
         let source = self.source(socket.as_raw_fd());
         if source.is_registered && !source.is_special && source.is_of(socket) {
             let ends = *source
                 .ends_when_empty
                 .get_or_insert_with(|| platform::ends_when_empty(socket.as_fd()));
             source.is_empty = ends;
+            return ends;
         }
+        false
+    }
+
+    /// Returns `true` if a receive from `socket` now would be in vain.
+    pub(super) fn is_empty(&mut self, socket: &Rc<Socket>) -> bool {
+        let source = self.source(socket.as_raw_fd());
+        source.is_empty && source.is_of(socket)
     }
 
     /// Returns `true` if an attempt on `socket` now would be in vain, or out of turn.

@@ -8,10 +8,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::sys::choose::{Wish, choose};
-use crate::sys::{Address, Completion, Driver, Interest, Op, Output, Socket, Token};
+use crate::sys::{Address, Completion, Driver, Interest, Op, Output, Room, Socket, Token};
 
 pub(super) struct Lab {
     pub(super) driver: Box<dyn Driver>,
@@ -108,7 +109,7 @@ impl Lab {
         let completion = self.next(token);
         let result = completion.result.map(|output| match output {
             Output::Count(count) => count,
-            Output::Accepted(fd) => panic!("nothing was to be accepted: {fd:?}"),
+            other => panic!("it has no count: {other:?}"),
         });
         (result, completion.op.expect("it is the last completion"))
     }
@@ -117,6 +118,16 @@ impl Lab {
     pub(super) fn count(&mut self, token: Token) -> (usize, Vec<u8>) {
         let (result, op) = self.last(token);
         (result.unwrap(), buffer(op))
+    }
+
+    /// Receives what is there now.
+    pub(super) fn try_recv(&mut self, socket: &Rc<Socket>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 << 16);
+        match self.driver.try_recv(socket, Room::Spare(&mut bytes)) {
+            Poll::Ready(result) => assert_eq!(result.unwrap().count, bytes.len()),
+            Poll::Pending => assert_eq!(bytes, b""),
+        }
+        bytes
     }
 
     /// Waits for an operation that fails.
@@ -160,10 +171,18 @@ impl Lab {
 }
 
 pub(super) fn recv(socket: &Rc<Socket>, room: usize) -> Op {
-    Op::Recv {
+    Op::RecvFrom {
         socket: Rc::clone(socket),
         buffer: Vec::with_capacity(room),
+        address: None,
         peek: false,
+    }
+}
+
+pub(super) fn incoming(socket: &Rc<Socket>) -> Op {
+    Op::Incoming {
+        socket: Rc::clone(socket),
+        is_bulk: false,
     }
 }
 
@@ -190,7 +209,7 @@ pub(super) fn accept(socket: &Rc<Socket>) -> Op {
 
 pub(super) fn buffer(op: Op) -> Vec<u8> {
     match op {
-        Op::Recv { buffer, .. } | Op::Send { buffer, .. } | Op::RecvFrom { buffer, .. } => buffer,
+        Op::Send { buffer, .. } | Op::RecvFrom { buffer, .. } => buffer,
         other => panic!("it has no buffer: {other:?}"),
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::lab::{
-    Lab, accept, buffer, connect, descriptors, poll, recv, send, tcp_listener, tcp_pair,
+    Lab, accept, buffer, connect, descriptors, incoming, poll, recv, send, tcp_listener, tcp_pair,
     tcp_socket, udp, unix_pair,
 };
 use crate::sys::choose::{Wish, choose};
@@ -48,7 +48,7 @@ pub(super) fn a_thousand_sockets(lab: &mut Lab) {
 pub(super) fn memory_stays_until_the_completion(lab: &mut Lab) {
     let (socket, mut peer) = unix_pair();
     let op = recv(&socket, 1 << 16);
-    let Op::Recv { buffer: bytes, .. } = &op else {
+    let Op::RecvFrom { buffer: bytes, .. } = &op else {
         unreachable!()
     };
     let address = bytes.as_ptr();
@@ -196,7 +196,7 @@ pub(super) fn a_number_is_used_again_while_a_duplicate_lives(lab: &mut Lab) {
 }
 
 /// A second driver of the same kind.
-fn another(lab: &Lab) -> Box<dyn Driver> {
+pub(super) fn another(lab: &Lab) -> Box<dyn Driver> {
     let wish = if lab.driver.name() == "io_uring" {
         Wish::Uring
     } else {
@@ -216,6 +216,9 @@ fn submit_all_kinds(driver: &mut dyn Driver, first: u64) -> Vec<Box<dyn Peer>> {
     }
     let (socket, peer) = tcp_pair();
     ops.push(poll(&socket, Interest::Read));
+    peers.push(Box::new(peer));
+    let (socket, peer) = tcp_pair();
+    ops.push(incoming(&socket));
     peers.push(Box::new(peer));
     let (datagrams, _) = udp();
     ops.push(Op::RecvFrom {

@@ -6,6 +6,7 @@
 mod accept;
 mod cancel;
 mod datagram;
+mod incoming;
 mod lab;
 mod lifetime;
 mod sleep;
@@ -14,6 +15,7 @@ mod stream;
 use self::accept::*;
 use self::cancel::*;
 use self::datagram::*;
+use self::incoming::*;
 use self::lab::{run, run_alone};
 use self::lifetime::*;
 use self::sleep::*;
@@ -45,6 +47,11 @@ on_each_driver! {
         a_socket_reads_and_writes_at_the_same_time
         urgent_data_hides_no_bytes
         a_stream_arrives_whole
+        what_arrives_is_told_or_handed_out
+        more_than_a_buffer_holds_stays_in_order
+        a_driver_may_run_out_of_memory_to_hand_out
+        a_wait_that_is_cancelled_loses_no_bytes
+        bytes_outlive_their_driver
         an_accept_takes_many
         two_accepts_share_a_listener
         a_listener_that_is_none_ends_the_accept

@@ -31,7 +31,8 @@ pub(super) fn a_receive_appends_what_there_is(lab: &mut Lab) {
     let (socket, mut peer) = tcp_pair();
     let mut buffer = Vec::with_capacity(6);
     buffer.extend_from_slice(b"ab");
-    let token = lab.submit(Op::Recv {
+    let token = lab.submit(Op::RecvFrom {
+        address: None,
         socket: Rc::clone(&socket),
         buffer,
         peek: false,
@@ -56,7 +57,8 @@ pub(super) fn a_receive_appends_what_there_is(lab: &mut Lab) {
 pub(super) fn a_receive_without_room_is_empty(lab: &mut Lab) {
     let (socket, mut peer) = tcp_pair();
     peer.write_all(b"x").unwrap();
-    let token = lab.submit(Op::Recv {
+    let token = lab.submit(Op::RecvFrom {
+        address: None,
         socket,
         buffer: Vec::new(),
         peek: false,
@@ -67,7 +69,8 @@ pub(super) fn a_receive_without_room_is_empty(lab: &mut Lab) {
 
 pub(super) fn a_peek_leaves_the_bytes(lab: &mut Lab) {
     let (socket, mut peer) = unix_pair();
-    let op = Op::Recv {
+    let op = Op::RecvFrom {
+        address: None,
         socket: Rc::clone(&socket),
         buffer: Vec::with_capacity(2),
         peek: true,

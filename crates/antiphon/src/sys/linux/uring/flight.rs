@@ -4,12 +4,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::rc::Rc;
 
 use io_uring::types::Fd;
-use io_uring::{opcode, squeue};
+use io_uring::{cqueue, opcode, squeue};
 use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrStorage;
 
+use super::pool::{self, Pool};
 use crate::sys::address;
 use crate::sys::op::{Address, Interest, Op, Output, Token};
 
@@ -24,6 +26,8 @@ pub(super) struct Flight {
     pub(super) stage: Stage,
     /// Set when its end was asked for. From then on it is not submitted again.
     pub(super) is_cancelled: bool,
+    /// Set by an entry that receives into the pool, and cleared by one that only waits for that.
+    receives: bool,
 }
 
 /// Where the operation is.
@@ -63,6 +67,8 @@ pub(super) enum Answer {
     Again,
     /// Nothing happened: it is to be submitted again when the socket is ready.
     AgainWhenReady,
+    /// The kernel does not receive into a pool.
+    NotHere,
 }
 
 impl Flight {
@@ -84,12 +90,15 @@ impl Flight {
             message,
             stage: Stage::Queued,
             is_cancelled: false,
+            receives: false,
         }
     }
 
     /// Describes the operation, or the poll that comes before it, to the kernel. The entry points to memory that the flight
     /// owns and that does not move with it.
-    pub(super) fn entry(&mut self) -> squeue::Entry {
+    ///
+    /// With `has_pool` the kernel may take the memory for a receive from there.
+    pub(super) fn entry(&mut self, has_pool: bool) -> squeue::Entry {
         let fd = Fd(self.op.socket().as_raw_fd());
         if matches!(self.stage, Stage::QueuedPoll | Stage::Polling) {
             return poll(fd, self.op.interest());
@@ -102,11 +111,13 @@ impl Flight {
                 let message = &self.message[0];
                 opcode::Connect::new(fd, message.name.as_ptr().cast(), message.name_len).build()
             }
-            Op::Recv { buffer, peek, .. } => {
-                let spare = buffer.spare_capacity_mut();
-                opcode::Recv::new(fd, spare.as_mut_ptr().cast(), len(spare))
-                    .flags(recv_flags(*peek))
-                    .build()
+            Op::Incoming { is_bulk: false, .. } if has_pool => {
+                self.receives = true;
+                opcode::RecvMulti::new(fd, pool::GROUP).build()
+            }
+            Op::Incoming { .. } => {
+                self.receives = false;
+                poll(fd, Interest::Read)
             }
             Op::Send { buffer, from, .. } => {
                 let rest = &buffer[*from..];
@@ -134,8 +145,20 @@ impl Flight {
     /// Takes the kernel's answer in: a completion's result. Negative, it is an errno.
     ///
     /// # Safety
-    /// The answer is the kernel's to this flight's submission, and is taken in once.
-    pub(super) unsafe fn answer(&mut self, result: i32) -> Answer {
+    /// The answer is the kernel's to this flight's submission, and is taken in once. `pool` is the one that the kernel has.
+    pub(super) unsafe fn answer(
+        &mut self,
+        completion: &cqueue::Entry,
+        pool: Option<&Rc<Pool>>,
+    ) -> Answer {
+        let result = completion.result();
+        let buffer = cqueue::buffer_select(completion.flags())
+            .zip(pool)
+            .map(|(number, pool)| {
+                // SAFETY: the kernel has named the buffer, and has written as many bytes to it as the result says; none, if it
+                // is an errno.
+                unsafe { pool.take(number, usize::try_from(result).unwrap_or(0)) }
+            });
         let Ok(number) = u32::try_from(result) else {
             return self.failure(-result);
         };
@@ -143,27 +166,27 @@ impl Flight {
             return Answer::Again;
         }
         let count = number as usize;
+        if let Some(chunk) = buffer.filter(|_| count > 0) {
+            return Answer::One(Output::Bytes(chunk));
+        }
         match &mut self.op {
             Op::Accept { .. } => {
                 // SAFETY: the kernel has opened this descriptor for us, and told nobody else.
                 Answer::One(Output::Accepted(unsafe { OwnedFd::from_raw_fd(result) }))
             }
-            Op::Recv { buffer, .. } => {
-                // SAFETY: the kernel has written `count` bytes to the spare capacity, which it was told the length of.
-                unsafe { buffer.set_len(buffer.len() + count) };
-                Answer::Over(Ok(Output::Count(count)))
-            }
             Op::RecvFrom {
                 buffer, address, ..
             } => {
-                // SAFETY: as above.
+                // SAFETY: the kernel has written `count` bytes to the spare capacity, which it was told the length of.
                 unsafe { buffer.set_len(buffer.len() + count) };
                 // SAFETY: the kernel has filled the message in.
                 *address = unsafe { self.message[0].sender() };
                 Answer::Over(Ok(Output::Count(count)))
             }
             Op::Send { .. } | Op::SendTo { .. } => Answer::Over(Ok(Output::Count(count))),
-            Op::Connect { .. } | Op::Poll { .. } => Answer::Over(Ok(Output::Count(0))),
+            Op::Connect { .. } | Op::Poll { .. } | Op::Incoming { .. } => {
+                Answer::Over(Ok(Output::Count(0)))
+            }
         }
     }
 
@@ -183,6 +206,12 @@ impl Flight {
                 | libc::ENETUNREACH,
                 Op::Accept { .. },
             ) => Answer::Again,
+            // All buffers are in use. There are bytes, and whoever asks for them brings memory.
+            (libc::ENOBUFS, Op::Incoming { .. }) if self.receives => {
+                Answer::Over(Ok(Output::Count(0)))
+            }
+            // Multi-shot receives came with Linux 6.0.
+            (libc::EINVAL, Op::Incoming { .. }) if self.receives => Answer::NotHere,
             // A Unix socket's connect says it too, if the listener's queue is full. Nothing tells when it is not any more.
             (libc::EAGAIN, op) if !matches!(op, Op::Connect { .. }) => Answer::AgainWhenReady,
             _ => Answer::Over(Err(io::Error::from_raw_os_error(errno))),

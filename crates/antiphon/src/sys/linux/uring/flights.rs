@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 
 use io_uring::{cqueue, opcode, squeue};
 
 use super::flight::{Answer, Flight, Stage};
+use super::pool::Pool;
 use crate::sys::op::{Completion, Op, Output, Token};
 use crate::sys::slots::{Key, Slots, join, split};
 use crate::sys::tokens::Tokens;
@@ -22,6 +24,10 @@ pub(super) struct Flights {
     pub(super) done: Vec<Completion>,
     /// How many of `done` are last completions.
     done_last: usize,
+    /// Memory for receives. Here, so that it stays when the flights have to. `None` if the kernel has no such thing.
+    pool: Option<Rc<Pool>>,
+    /// Cleared when the kernel turns out to have no receives that take memory from there.
+    uses_pool: bool,
 }
 
 /// What the `user_data` of an entry leads to. The two bits that a key leaves free tell which.
@@ -54,7 +60,7 @@ impl Subject {
 }
 
 impl Flights {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pool: Option<Rc<Pool>>) -> Self {
         Self {
             slots: Slots::new(),
             tokens: Tokens::default(),
@@ -62,6 +68,8 @@ impl Flights {
             cancels: VecDeque::new(),
             done: Vec::new(),
             done_last: 0,
+            uses_pool: pool.is_some(),
+            pool,
         }
     }
 
@@ -122,7 +130,9 @@ impl Flights {
         }
         while let Some(key) = self.queued.pop_front() {
             if let Some(flight) = self.slots.get_mut(key) {
-                let entry = flight.entry().user_data(Subject::Operation(key).encode());
+                let entry = flight
+                    .entry(self.uses_pool)
+                    .user_data(Subject::Operation(key).encode());
                 flight.stage = match flight.stage {
                     Stage::QueuedPoll | Stage::Polling => Stage::Polling,
                     Stage::Queued | Stage::Submitted => Stage::Submitted,
@@ -142,10 +152,17 @@ impl Flights {
             unreachable!("the kernel completed an operation after its last completion")
         };
         // SAFETY: the key is that of the entry, so the answer is to this flight's submission.
-        let answer = unsafe { flight.answer(completion.result()) };
+        let answer = unsafe { flight.answer(completion, self.pool.as_ref()) };
         let is_last = !cqueue::more(completion.flags());
         match answer {
-            Answer::Over(result) => self.finish(key, result),
+            Answer::Over(result) => {
+                debug_assert!(is_last, "more is to come of what is over");
+                self.finish(key, result);
+            }
+            Answer::NotHere => {
+                self.forgo_pool();
+                self.finish(key, Ok(Output::Count(0)));
+            }
             Answer::One(output) => {
                 self.done.push(Completion {
                     token: flight.token,
@@ -161,10 +178,19 @@ impl Flights {
         }
     }
 
+    /// Has receives only waited for from now on.
+    pub(super) fn forgo_pool(&mut self) {
+        self.uses_pool = false;
+    }
+
     /// Hands out the completions.
     pub(super) fn take_done(&mut self, done: &mut Vec<Completion>) {
         self.done_last = 0;
-        done.append(&mut self.done);
+        if done.is_empty() {
+            std::mem::swap(done, &mut self.done);
+        } else {
+            done.append(&mut self.done);
+        }
     }
 
     /// The operations whose last completion has not been handed out.

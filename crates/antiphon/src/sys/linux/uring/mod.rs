@@ -6,11 +6,16 @@
 //!              (these first)             ▲                               │
 //!                                        └─── again, if it must be ──────┘
 //! ```
+//! What need not wait does not go this way: a send is tried first ([`Driver::try_send`]), and bytes that arrive are received
+//! by the kernel itself into a [pool](pool), one entry for as many messages as come. A stream that brings much at a time is
+//! only waited for, and received by hand into memory that stays in the processor's cache.
+//!
 //! Nothing waits for room in the submission ring by failing: the queues are as long as they must be.
 //!
 //! # Invariants
 //! The kernel reads and writes memory behind the compiler's back. Every unsafe block here leans on these:
 //! - **Kept.** What an entry points to is owned by its [`Flight`](flight::Flight): the operation's buffer, or its message.
+//!   A receive into the pool points to nothing; the pool has invariants of its own.
 //!   Both are blocks of their own, so they stay in place while the flight moves, and nothing touches them before the
 //!   answer.
 //! - **One in, one out.** A flight is in the table from the moment when its entry is made until the last completion of that
@@ -20,14 +25,17 @@
 
 mod flight;
 mod flights;
+mod pool;
 mod ring;
 mod setup;
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use io_uring::types::Fd;
@@ -36,11 +44,13 @@ use io_uring::{cqueue, opcode, squeue};
 use self::flights::{Flights, Subject};
 use self::ring::Ring;
 use super::bell::Bell;
-use crate::sys::Driver;
+use crate::sys::attempt;
 use crate::sys::entropy;
 use crate::sys::op::{Completion, Op, Token};
+use crate::sys::{Driver, Received, Room, Socket};
 use crate::worker::Kick;
 
+pub(crate) use self::pool::Chunk;
 pub(in crate::sys) use self::setup::Setup;
 
 pub(in crate::sys) struct Uring {
@@ -60,10 +70,11 @@ impl Uring {
     /// # Errors
     /// See [`Setup`]: `ENOSYS`, `EPERM`, `ENOMEM` and `EINVAL` are the ways in which `io_uring` is refused.
     pub(in crate::sys) fn new() -> io::Result<Self> {
-        let ring = Ring::open()?;
+        let mut ring = Ring::open()?;
+        let pool = ring.open_pool();
         Ok(Self {
             ring,
-            flights: Flights::new(),
+            flights: Flights::new(pool),
             bell: Arc::new(Bell::new()?),
             is_bell_watched: false,
             is_rung: false,
@@ -170,6 +181,16 @@ impl Driver for Uring {
         self.flights.submit(token, op);
     }
 
+    /// What an [`Op::Incoming`] has taken was handed out by the wait that saw it, and the kernel takes no more between two
+    /// waits: see [`Setup`]. So bytes stay in their order.
+    fn try_recv(&mut self, socket: &Rc<Socket>, room: Room<'_>) -> Poll<io::Result<Received>> {
+        attempt::receive(socket, room).map_err(Into::into)
+    }
+
+    fn try_send(&mut self, socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        attempt::transmit(socket, bufs).map_err(Into::into)
+    }
+
     fn cancel(&mut self, token: Token) {
         self.flights.cancel(token);
     }
@@ -190,7 +211,7 @@ impl Drop for Uring {
         let is_drained = self.drain().is_ok() && self.flights.is_empty();
         if !is_drained {
             // The kernel may write to it at any time to come ("ring before memory").
-            mem::forget(mem::replace(&mut self.flights, Flights::new()));
+            mem::forget(mem::replace(&mut self.flights, Flights::new(None)));
         }
     }
 }
@@ -212,4 +233,40 @@ fn watch(bell: &Bell) -> squeue::Entry {
         .multi(true)
         .build()
         .user_data(Subject::Bell.encode())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::sys::op::Output;
+
+    /// As on a kernel that has rings of buffers, but no receives that take one each time.
+    #[test]
+    fn without_a_pool_bytes_stay_where_they_are() {
+        let Ok(mut driver) = Uring::new() else {
+            return println!("SKIPPED: the system refuses io_uring");
+        };
+        driver.flights.forgo_pool();
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let socket = Rc::new(Socket::new(ours.into()));
+        let op = Op::Incoming {
+            socket: Rc::clone(&socket),
+            is_bulk: false,
+        };
+        driver.submit(Token(1), op);
+        peer.write_all(b"there").unwrap();
+        let mut done = Vec::new();
+        driver.wait(None, &mut done);
+        assert!(matches!(done[0].result, Ok(Output::Count(0))));
+        assert!(done[0].op.is_some(), "it is over");
+        let mut bytes = [0; 9];
+        let Poll::Ready(Ok(received)) = driver.try_recv(&socket, Room::Slice(&mut bytes)) else {
+            panic!("there are bytes")
+        };
+        assert_eq!(bytes[..received.count], *b"there");
+        assert!(received.is_drained);
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Instant;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, squeue};
 
+use super::pool::Pool;
 use super::setup::Setup;
 
 pub(super) struct Ring {
@@ -50,6 +52,17 @@ impl Ring {
             ring.setup.is_ring_registered = true;
         }
         Ok(ring)
+    }
+
+    /// Makes memory that receives share, where the kernel has such a thing and completes receives only when it is asked to.
+    pub(super) fn open_pool(&mut self) -> Option<Rc<Pool>> {
+        let pool = self
+            .setup
+            .is_deferred()
+            .then(|| Pool::new(&self.io.submitter()))?
+            .ok();
+        self.setup.has_pool = pool.is_some();
+        pool
     }
 
     pub(super) fn is_full(&mut self) -> bool {

@@ -21,6 +21,8 @@ use io_uring::{IoUring, Parameters, Probe, opcode};
 pub(crate) struct Setup {
     rung: &'static str,
     pub(super) is_ring_registered: bool,
+    /// Whether receives share a pool of buffers.
+    pub(super) has_pool: bool,
     /// Whether a wait can be kept out of the system's statistics of waiting for disks (Linux 6.15).
     pub(super) has_no_iowait: bool,
     submissions: u32,
@@ -90,10 +92,16 @@ impl Setup {
         Err(refusal.expect("there is a rung"))
     }
 
+    /// Returns `true` if the kernel works completions off only when it is asked to.
+    pub(super) fn is_deferred(&self) -> bool {
+        self.rung == RUNGS[0].0
+    }
+
     fn of(rung: &'static str, params: &Parameters) -> Self {
         Self {
             rung,
             is_ring_registered: false,
+            has_pool: false,
             has_no_iowait: params.is_feature_no_iowait(),
             submissions: params.sq_entries(),
             completions: params.cq_entries(),
@@ -110,6 +118,7 @@ impl fmt::Display for Setup {
         )?;
         for (name, is_used) in [
             ("registered ring", self.is_ring_registered),
+            ("shared receive buffers", self.has_pool),
             ("NO_IOWAIT", self.has_no_iowait),
         ] {
             write!(f, ", {}{name}", if is_used { "" } else { "no " })?;

@@ -1,0 +1,90 @@
+//! What is done at once: a system call in the middle of a task's step, without an operation.
+//!
+//! Most sends find room, and most receives that are begun when the driver said so find bytes. Then there is nothing to
+//! wait for, and nothing is copied on the way. A task that always finds something would never let the others run, so it is
+//! told [`Attempt::NotNow`] when it has done as much in a turn as others may have to wait for.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::socket::Socket;
+use crate::worker::{Address, Worker, current};
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) enum Attempt<T> {
+    Done(io::Result<T>),
+    /// The socket is not ready, and will say so when it is.
+    WouldWait,
+    /// The task had its share of this turn. The socket may well be ready.
+    NotNow,
+}
+
+/// What a receive brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// How many bytes; 0 at the end of the stream, if there was room.
+    pub(crate) count: usize,
+    /// Another attempt is in vain before [`Op::Incoming`](super::Op::Incoming) says otherwise.
+    pub(crate) is_drained: bool,
+}
+
+/// Where a receive puts bytes.
+#[derive(Debug)]
+pub(crate) enum Room<'a> {
+    Slice(&'a mut [u8]),
+    /// Into the spare capacity, which becomes part of the length as far as it is filled.
+    Spare(&'a mut Vec<u8>),
+}
+
+/// Counts what the running task did at once in this turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    task: Address,
+    left: u32,
+}
+
+/// Attempts in a row that one task may make in a turn. Enough that a waiting turn's cost is lost among them, and few enough
+/// that the others wait for microseconds.
+const SHARE: u32 = 32;
+
+/// Attempts to receive into `room`.
+///
+/// # Panics
+/// If no loop is running on this thread.
+#[track_caller]
+pub(crate) fn try_recv(socket: &Rc<Socket>, room: Room<'_>) -> Attempt<Received> {
+    attempt(|worker| worker.driver().try_recv(socket, room))
+}
+
+/// Attempts to send `bufs`, one after the other. A part may be taken.
+///
+/// # Panics
+/// If no loop is running on this thread.
+#[track_caller]
+pub(crate) fn try_send(socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
+    attempt(|worker| worker.driver().try_send(socket, bufs))
+}
+
+#[track_caller]
+fn attempt<T>(f: impl FnOnce(&Worker) -> Poll<io::Result<T>>) -> Attempt<T> {
+    current(|worker| {
+        if !worker.operations().may_try(worker.running_address()) {
+            return Attempt::NotNow;
+        }
+        match f(worker) {
+            Poll::Ready(result) => Attempt::Done(result),
+            Poll::Pending => Attempt::WouldWait,
+        }
+    })
+}
+
+impl Share {
+    /// Takes one of the attempts of `task`. `None` if it has none left.
+    pub(super) fn take(share: Option<Self>, task: Address) -> Option<Self> {
+        let left = share.filter(|share| share.task == task);
+        let left = left.map_or(SHARE, |share| share.left).checked_sub(1)?;
+        Some(Self { task, left })
+    }
+}
