@@ -3,10 +3,9 @@
 use core::convert::Infallible;
 use core::fmt;
 use core::future::Future;
-use core::marker::PhantomData;
+use core::marker::{PhantomData, PhantomPinned};
 use core::panic::Location;
 use core::pin::Pin;
-use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
 use crate::resume::{Message, Resume, StepFuture, must_accept_a_value};
@@ -51,28 +50,29 @@ use crate::{CoroutineState, Interrupt};
 ///     Ok(())
 /// });
 /// ```
+#[repr(transparent)]
 pub struct Co<'c, Y, S = (), E = Infallible> {
-    /// **Slot outlives handle.** Points at the slot of the coroutine whose future this handle is a part of. That
-    /// coroutine is pinned since before the handle was made, and drops its future before its slot.
-    slot: NonNull<Slot<Y, S, E>>,
+    /// The handle *is* the slot of its coroutine: `&mut Co` is the slot's address, so that a yield follows no pointer to it.
+    slot: Slot<Y, S, E>,
     brand: Brand<'c>,
+    /// The driver refers to the slot too, while the body does not run; so a `&mut Co` must not claim to be the only one.
+    _pinned: PhantomPinned,
 }
 
 /// Makes a type invariant in `'c`.
 type Brand<'c> = PhantomData<fn(&'c ()) -> &'c ()>;
 
-// SAFETY: a handle moves values of `Y`, `S` and `E` through its slot, so these must be `Send`. The slot is not
-// synchronised, and need not be: the driver touches it only before and after a poll of the body, never during
-// one, and inside a poll the one `&mut Co` is the only way to it.
-unsafe impl<Y: Send, S: Send, E: Send> Send for Co<'_, Y, S, E> {}
-
 impl<'c, Y, S, E> Co<'c, Y, S, E> {
+    /// Returns the handle of a body whose slot this is.
+    ///
     /// # Safety
     ///
-    /// `slot` must be valid for as long as the handle exists, no other handle of it may exist, and all access to
-    /// it must come from the thread that polls the body, or happen while no poll is under way.
-    pub(crate) const unsafe fn new(slot: NonNull<Slot<Y, S, E>>, brand: Brand<'c>) -> Self {
-        Self { slot, brand }
+    /// `slot` must come from the cell around it and be valid for as long as the handle is, no other handle of it may exist,
+    /// and all other access to it must happen while no poll of the body is under way.
+    pub(crate) const unsafe fn of<'a>(slot: *mut Slot<Y, S, E>) -> &'a mut Self {
+        // SAFETY: a handle is a slot and nothing more, and the caller promised a valid one. A handle is not `Unpin`, so the
+        // reference does not claim to be the only way to it.
+        unsafe { &mut *slot.cast::<Self>() }
     }
 
     /// Yields `value` to whoever resumed the coroutine, and waits for the answer.
@@ -179,7 +179,8 @@ impl<'c, Y, S, E> Co<'c, Y, S, E> {
         self.slot().hold(value, at);
         Yield {
             co: self,
-            stage: Stage::Held,
+            is_new: true,
+            is_resolved: false,
         }
     }
 
@@ -191,8 +192,7 @@ impl<'c, Y, S, E> Co<'c, Y, S, E> {
 
     #[inline]
     fn slot(&self) -> &Slot<Y, S, E> {
-        // SAFETY: slot outlives handle. It is made of cells and only ever shared.
-        unsafe { self.slot.as_ref() }
+        &self.slot
     }
 }
 
@@ -206,66 +206,49 @@ impl<Y, S, E> fmt::Debug for Co<'_, Y, S, E> {
 #[must_use = "a value is yielded when this is awaited"]
 pub struct Yield<'a, 'c, Y, S = (), E = Infallible> {
     co: &'a mut Co<'c, Y, S, E>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Not polled yet; the slot holds the value.
-    Held,
-    /// Polled: the value was put out, or will be.
-    Asked,
-    /// The answer was handed over.
-    Answered,
+    /// Whether it was never polled. The slot's tag says the same; but this the optimiser knows, where the yield was made just
+    /// now, and so it keeps the first poll and the later ones apart.
+    is_new: bool,
+    /// Whether the answer was handed over, and nothing is left to retract. No answer comes after that, so a poll that
+    /// finds one need not ask.
+    is_resolved: bool,
 }
 
 impl<Y, S, E> Future for Yield<'_, '_, Y, S, E> {
     type Output = Result<S, Interrupt<E>>;
 
-    // Each way out returns by itself, and each that resolves sets `stage` last. So the optimiser follows them one by one
-    // into the `match` of the `await`, and knows there that nothing is left to retract. Count the instructions (see
+    // Each way out returns by itself, and each that resolves sets `is_resolved` last. So the optimiser follows them one by
+    // one into the `match` of the `await`, and knows there that nothing is left to retract. Count the instructions (see
     // `bench/README.md`) after a change.
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.stage {
-            Stage::Asked => {
-                if let Some(value) = self.co.slot().answer() {
-                    self.stage = Stage::Answered;
-                    return Poll::Ready(Ok(value));
-                }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let slot = this.co.slot();
+        if this.is_new {
+            this.is_new = false;
+            if slot.put_out(cx.waker()) {
+                return Poll::Pending;
             }
-            Stage::Held => {
-                self.stage = Stage::Asked;
-                if self.co.slot().ask(cx.waker()) {
-                    return Poll::Pending;
-                }
+        } else if let Some(value) = slot.answer() {
+            this.is_resolved = true;
+            return Poll::Ready(Ok(value));
+        }
+        match slot.ask(cx.waker(), this.is_resolved) {
+            Some(interrupt) => {
+                this.is_resolved = true;
+                Poll::Ready(Err(interrupt))
             }
-            Stage::Answered => polled_after_it_resolved(self.co.slot().location()),
+            None => Poll::Pending,
         }
-        if let Some(interrupt) = self.co.slot().interrupted() {
-            self.stage = Stage::Answered;
-            return Poll::Ready(Err(interrupt));
-        }
-        self.co.slot().sleep(cx.waker());
-        Poll::Pending
     }
 }
 
 impl<Y, S, E> Drop for Yield<'_, '_, Y, S, E> {
     #[inline]
     fn drop(&mut self) {
-        if self.stage != Stage::Answered {
+        if !self.is_resolved {
             self.co.slot().retract();
         }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn polled_after_it_resolved(at: Option<&'static Location<'static>>) -> ! {
-    match at {
-        Some(at) => panic!("a `yield_` at {at} was polled after it resolved"),
-        None => panic!("a `yield_` was polled after it resolved"),
     }
 }
 

@@ -5,7 +5,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::convert::Infallible;
 use core::fmt;
 use core::future::Future;
-use core::hint::unreachable_unchecked;
+use core::hint::{assert_unchecked, unreachable_unchecked};
 use core::iter::FusedIterator;
 use core::marker::PhantomPinned;
 use core::mem;
@@ -13,7 +13,7 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::boot::{Frame, boot_waker};
+use crate::boot::{Frame, SYNC, boot_waker, is_boot};
 use crate::co::Co;
 use crate::resume::{self, Resume, Snapshot, Step, Steps};
 use crate::slot::Slot;
@@ -61,8 +61,8 @@ where
         Some(first) => body(co, first),
         None => unreachable!("a coroutine is started by a value"),
     };
-    // SAFETY: `Frame` asks to be polled first under a boot waker, with a slot that outlives it: `step_first` does so
-    // before any other poll, and field order drops the future before the slot. A body is content with any `'o`.
+    // SAFETY: `Frame` asks to be polled first under a boot waker, with a slot that outlives it: `open` does so
+    // before any other poll, a panic leaves no state in which it is polled, and field order drops it before the slot. A body is content with any `'o`.
     let future = unsafe { Frame::new(make) };
     Coroutine::new(future, name, Location::caller())
 }
@@ -133,10 +133,11 @@ where
 pub struct Coroutine<F: Future, Y, S = (), E = Infallible> {
     /// The body, while it may still run. Dropped before `slot`, which the frames in it point to.
     stage: UnsafeCell<Stage<F>>,
-    slot: Slot<Y, S, E>,
-    /// While the body runs it is what it will be if the body yields; a panic sets it on its way. Nobody can look
-    /// meanwhile.
-    state: Cell<State>,
+    /// Shared with the body's handle. It is only ever shared, and made of cells; the outer one is there because the handle
+    /// is a `&mut` to all of it.
+    slot: UnsafeCell<Slot<Y, S, E>>,
+    /// What it is doing if the slot does not say that it is suspended.
+    phase: Cell<Phase>,
     /// Whether the step under way was told to close. Set only in the state `Awaiting`.
     is_closing: Cell<bool>,
     name: &'static str,
@@ -166,23 +167,27 @@ impl<F: Future> Stage<F> {
     }
 }
 
-/// Marks the coroutine as panicked if it is dropped, by a panic of the body.
-struct SetPanicked<'a>(&'a Cell<State>);
-
-impl Drop for SetPanicked<'_> {
-    fn drop(&mut self) {
-        self.0.set(State::Panicked);
-    }
+/// What the coroutine is doing if it is not suspended. That is for the slot to say, so that a yield, and the resume after
+/// it, need not write it here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Created,
+    /// Started, and in a step or suspended. Seen from outside when neither is true any more: a panic went through.
+    Running,
+    /// The step has ended, and `take_yielded` found nothing; `end_of_step`, which is called next, finds out why.
+    Stopped,
+    Awaiting,
+    Closed,
 }
 
 impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// `future` must be a `Frame`.
     #[inline]
-    const fn new(future: F, name: &'static str, origin: &'static Location<'static>) -> Self {
+    fn new(future: F, name: &'static str, origin: &'static Location<'static>) -> Self {
         Self {
             stage: UnsafeCell::new(Stage::Body(future)),
-            slot: Slot::new(),
-            state: Cell::new(State::Created),
+            slot: UnsafeCell::new(Slot::new()),
+            phase: Cell::new(Phase::Created),
             is_closing: Cell::new(false),
             name,
             origin,
@@ -404,13 +409,21 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// Returns what the coroutine is doing.
     #[inline]
     pub fn state(&self) -> State {
-        self.state.get()
+        if self.slot().is_suspended() {
+            return State::Suspended;
+        }
+        match self.phase.get() {
+            Phase::Created => State::Created,
+            Phase::Running => State::Panicked,
+            Phase::Stopped | Phase::Awaiting => State::Awaiting,
+            Phase::Closed => State::Closed,
+        }
     }
 
     /// Returns `true` if the coroutine can't be resumed any more: it returned, was closed, or panicked.
     #[inline]
     pub fn is_finished(&self) -> bool {
-        resume::is_over(self.state.get())
+        resume::is_over(self.state())
     }
 
     /// Returns the line of the `yield_` at which the coroutine sleeps, in the innermost function.
@@ -428,8 +441,8 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
     /// assert_eq!(lines.location().unwrap().line(), line);
     /// ```
     pub fn location(&self) -> Option<&'static Location<'static>> {
-        match self.state.get() {
-            State::Suspended => self.slot.location(),
+        match self.state() {
+            State::Suspended => self.slot().location(),
             State::Created | State::Awaiting | State::Closed | State::Panicked => None,
         }
     }
@@ -456,80 +469,138 @@ impl<F: Future, Y, S, E> Coroutine<F, Y, S, E> {
         }
     }
 
-    /// Runs the body for one step. The message is in the slot, and the state is already that of the usual outcome.
     #[inline]
-    fn run(&self, waker: &Waker) -> Step<Y, F::Output> {
-        debug_assert_eq!(self.state.get(), State::Suspended);
-        self.poll_body(waker);
-        match self.slot.take_out() {
-            Some(value) => Step::Yielded(value),
-            None => self.end_of_step(),
-        }
+    fn slot(&self) -> &Slot<Y, S, E> {
+        // SAFETY: the driver looks at the slot only while the body does not run, and the body only while it does; neither
+        // keeps a reference into it.
+        unsafe { &*self.slot.get() }
     }
 
-    /// Polls the body. The only place that does, so that the compiler can unite the two: the body's code is inlined
-    /// here, and this function is not inlined where steps are made.
-    #[inline(never)]
-    fn poll_body(&self, waker: &Waker) {
-        let on_panic = SetPanicked(&self.state);
-        // SAFETY: the callers hold the only `Pin<&mut Self>` for the length of this call, nothing else borrows
-        // the cell, and the body can't reach the object that it is a part of.
+    /// Returns the body of a coroutine that has one.
+    ///
+    /// # Safety
+    ///
+    /// It has not ended, and the caller holds the only `Pin<&mut Self>` for as long as the result is used.
+    #[allow(clippy::mut_from_ref, reason = "the callers hold the only reference")]
+    #[inline]
+    unsafe fn body(&self) -> Pin<&mut F> {
+        // SAFETY: the callers hold the only reference to the coroutine, nothing else borrows the cell, and the body
+        // can't reach the object that it is a part of.
         let stage = unsafe { &mut *self.stage.get() };
         let Stage::Body(body) = stage else {
-            // SAFETY: a coroutine in a state in which it can run has a body, and the callers have looked at the state.
+            // SAFETY: the body is there until it ends, and the caller promised that it has not.
             unsafe { unreachable_unchecked() }
         };
         // SAFETY: the coroutine is pinned, and with it the body, which is never moved out of its stage: it is
         // dropped there.
-        let body = unsafe { Pin::new_unchecked(body) };
+        unsafe { Pin::new_unchecked(body) }
+    }
+
+    /// Runs the body, which was started, for one step. The message is in the slot, and the answer will be.
+    ///
+    /// The only place that polls a body, so that the compiler can unite the two: the body's code is inlined here, and
+    /// this function is not inlined where steps are made.
+    #[inline(never)]
+    fn run(&self, waker: &Waker) {
+        // SAFETY: only a `Frame` is ever shown a boot waker, and it shows it to nobody.
+        unsafe { assert_unchecked(!is_boot(waker)) };
+        // SAFETY: the callers hold the only `Pin<&mut Self>`, and have looked at the state.
+        let body = unsafe { self.body() };
         if let Poll::Ready(value) = body.poll(&mut Context::from_waker(waker)) {
             self.end_of_body(value);
         }
-        mem::forget(on_panic);
+    }
+
+    /// Takes what the body yielded in the step that has just been run. `None` if it did not, or if a waker was noted:
+    /// `end_of_step` knows more.
+    #[inline]
+    fn take_yielded(&self) -> Option<Y> {
+        let value = self.slot().take_out();
+        if value.is_none() {
+            self.phase.set(Phase::Stopped);
+        }
+        value
+    }
+
+    /// Runs the body for one step with any waker and any message, to its end.
+    fn run_with(&self, waker: &Waker) -> Step<Y, F::Output> {
+        self.slot().set_driver(waker);
+        self.phase.set(Phase::Running);
+        self.run(waker);
+        self.slot().set_driver(&SYNC);
+        match self.take_yielded() {
+            Some(value) => Step::Yielded(value),
+            None => self.end_of_step(),
+        }
     }
 
     /// Puts the return value in the body's place, for `end_of_step`.
     #[cold]
     #[inline(never)]
     fn end_of_body(&self, value: F::Output) {
-        // What a forgotten yield has left there is not the body's last word.
-        self.slot.clear_value();
-        // SAFETY: called by `poll_body`, which is done with the body; it is dropped in place, not moved.
+        // SAFETY: called by `run`, which is done with the body; it is dropped in place, not moved.
         unsafe { *self.stage.get() = Stage::Returned(value) };
+        // What a forgotten yield has left there, of the body or of a destructor in it, is not the body's last word.
+        self.slot().clear_value();
     }
 
-    /// Ends a step in which the body did not yield.
+    /// Ends a step in which the body did not yield, or a waker was noted. `Refused` if there was no step.
     #[cold]
     #[inline(never)]
     fn end_of_step(&self) -> Step<Y, F::Output> {
-        // SAFETY: as in `poll_body`.
-        let stage = unsafe { &mut *self.stage.get() };
-        let Some(value) = stage.take_return() else {
-            self.state.set(State::Awaiting);
-            return Step::Awaiting;
-        };
-        self.state.set(State::Closed);
-        self.slot.clear();
-        Step::Complete(value)
-    }
-
-    /// The first step, and the answer to a `step_send` that can't be.
-    #[cold]
-    #[inline(never)]
-    fn step_first(&self, value: S, waker: &Waker) -> Step<Y, F::Output> {
-        if self.state.get() != State::Created {
+        if self.phase.get() != Phase::Stopped {
             return Step::Refused;
         }
-        self.slot.open(value, waker);
-        self.state.set(State::Suspended);
-        self.poll_body(&boot_waker(&self.slot));
-        self.run(waker)
+        // SAFETY: as in `body`.
+        let stage = unsafe { &mut *self.stage.get() };
+        if let Some(value) = stage.take_return() {
+            self.phase.set(Phase::Closed);
+            self.slot().clear();
+            return Step::Complete(value);
+        }
+        if let Some(value) = self.slot().take_out_noted() {
+            self.phase.set(Phase::Running);
+            return Step::Yielded(value);
+        }
+        self.phase.set(Phase::Awaiting);
+        Step::Awaiting
+    }
+
+    /// A `step_send` that is not the usual one: the first, or one that has somebody to wake, or one that can't be.
+    #[cold]
+    #[inline(never)]
+    fn run_unusual(&self, value: S) -> Option<Y> {
+        if !self.open(value) {
+            return None;
+        }
+        self.run(&SYNC);
+        self.take_yielded()
+    }
+
+    /// Puts `value` in the slot of a coroutine that can take it, and starts the body if it was not. Returns `false` if it
+    /// can't.
+    #[inline]
+    fn open(&self, value: S) -> bool {
+        if self.slot().is_suspended() {
+            self.slot().wake_sleeper();
+            self.slot().open(value);
+            return true;
+        }
+        if self.phase.get() != Phase::Created {
+            return false;
+        }
+        self.slot().open(value);
+        self.phase.set(Phase::Running);
+        // SAFETY: as in `run`.
+        let body = unsafe { self.body() };
+        // The boot poll, which is always pending.
+        let _ = body.poll(&mut Context::from_waker(&boot_waker(self.slot.get())));
+        true
     }
 
     /// Runs a step that may be a close, and forgets the close when the step ends.
     fn run_interrupted(&self, waker: &Waker) -> Step<Y, F::Output> {
-        self.state.set(State::Suspended);
-        let step = self.run(waker);
+        let step = self.run_with(waker);
         if !matches!(step, Step::Awaiting) {
             self.is_closing.set(false);
         }
@@ -552,12 +623,24 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
     type Error = E;
 
     #[inline]
-    fn step_send(self: Pin<&mut Self>, value: S, waker: &Waker) -> Step<Y, F::Output> {
-        if self.state.get() != State::Suspended {
-            return self.step_first(value, waker);
+    fn step_send(self: Pin<&mut Self>, value: S) -> Option<Y> {
+        if !self.slot().is_asked() {
+            return self.run_unusual(value);
         }
-        self.slot.open(value, waker);
-        self.run(waker)
+        self.slot().open(value);
+        self.run(&SYNC);
+        self.take_yielded()
+    }
+
+    fn end_of_send(self: Pin<&mut Self>) -> Step<Y, F::Output> {
+        self.end_of_step()
+    }
+
+    fn step_asend(self: Pin<&mut Self>, value: S, waker: &Waker) -> Step<Y, F::Output> {
+        if !self.open(value) {
+            return Step::Refused;
+        }
+        self.run_with(waker)
     }
 
     fn step_interrupt(
@@ -566,35 +649,34 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
         waker: &Waker,
     ) -> Step<Y, F::Output> {
         let is_close = interrupt.is_closed();
-        match self.state.get() {
+        match self.state() {
             // The body heard this close, or will: it is waited for, not sent again.
             State::Awaiting if is_close && self.is_closing.get() => return self.step_on(waker),
             State::Suspended | State::Awaiting => {}
             State::Created | State::Closed | State::Panicked => return Step::Refused,
         }
-        self.slot.open_interrupt(interrupt, waker);
+        self.slot().open_interrupt(interrupt);
         self.is_closing.set(is_close);
         self.run_interrupted(waker)
     }
 
-    #[inline]
     fn step_on(self: Pin<&mut Self>, waker: &Waker) -> Step<Y, F::Output> {
-        if self.state.get() != State::Awaiting {
+        if self.phase.get() != Phase::Awaiting {
             return Step::Refused;
         }
-        self.slot.open_without_message(waker);
+        self.slot().wake_sleeper();
         self.run_interrupted(waker)
     }
 
     fn close_unstarted(self: Pin<&mut Self>) {
-        if self.state.get() == State::Created {
-            self.state.set(State::Closed);
+        if self.phase.get() == Phase::Created {
+            self.phase.set(Phase::Closed);
             self.replace_stage(Stage::Empty);
         }
     }
 
     fn keep_return(self: Pin<&mut Self>, value: F::Output) {
-        if self.state.get() == State::Closed {
+        if self.phase.get() == Phase::Closed {
             self.replace_stage(Stage::Returned(value));
         }
     }
@@ -605,7 +687,7 @@ impl<F: Future, Y, S, E> Steps for Coroutine<F, Y, S, E> {
     }
 
     fn state(&self) -> State {
-        self.state.get()
+        self.state()
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -9,6 +9,7 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
+use crate::boot::{SYNC, is_sync};
 use crate::{CoroutineState, IgnoredClose, Interrupt, State};
 
 /// A coroutine in any of its forms, pinned: what [`Co::delegate`](crate::Co::delegate) and generic code accept.
@@ -53,8 +54,15 @@ pub trait Steps {
     type Return;
     type Error;
 
-    /// Runs the body, which sleeps at a yield or has not started, with `value` until it sleeps again.
-    fn step_send(
+    /// Runs the body, which sleeps at a yield or has not started, with `value` until it yields. `None` is all that may
+    /// happen instead, and `end_of_send` must be asked what it was: so the usual answer fits in registers.
+    fn step_send(self: Pin<&mut Self>, value: Self::Sent) -> Option<Self::Yield>;
+
+    /// Says how the `step_send` went that returned `None` just now.
+    fn end_of_send(self: Pin<&mut Self>) -> Step<Self::Yield, Self::Return>;
+
+    /// `step_send` with a waker, for a body that also awaits other futures.
+    fn step_asend(
         self: Pin<&mut Self>,
         value: Self::Sent,
         waker: &Waker,
@@ -128,7 +136,17 @@ pub(crate) fn send<C: Resume + ?Sized>(
     mut coroutine: Pin<&mut C>,
     value: C::Sent,
 ) -> CoroutineState<C::Yield, C::Return> {
-    match coroutine.as_mut().step_send(value, Waker::noop()) {
+    match coroutine.as_mut().step_send(value) {
+        Some(value) => CoroutineState::Yielded(value),
+        None => sent(coroutine),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn sent<C: Resume + ?Sized>(mut coroutine: Pin<&mut C>) -> CoroutineState<C::Yield, C::Return> {
+    match coroutine.as_mut().end_of_send() {
         Step::Yielded(value) => CoroutineState::Yielded(value),
         Step::Complete(value) => CoroutineState::Complete(value),
         Step::Awaiting => awaits_a_foreign_future(&*coroutine, "send", "`asend`"),
@@ -151,7 +169,7 @@ pub(crate) fn throw<C: Resume + ?Sized>(
     }
     match coroutine
         .as_mut()
-        .step_interrupt(Interrupt::Thrown(error), Waker::noop())
+        .step_interrupt(Interrupt::Thrown(error), &SYNC)
     {
         Step::Yielded(value) => Ok(CoroutineState::Yielded(value)),
         Step::Complete(value) => Ok(CoroutineState::Complete(value)),
@@ -172,10 +190,7 @@ pub(crate) fn close<C: Resume + ?Sized>(
         State::Closed | State::Panicked => return Ok(None),
         State::Suspended | State::Awaiting => {}
     }
-    match coroutine
-        .as_mut()
-        .step_interrupt(Interrupt::Closed, Waker::noop())
-    {
+    match coroutine.as_mut().step_interrupt(Interrupt::Closed, &SYNC) {
         Step::Yielded(value) => Err(IgnoredClose(value)),
         Step::Complete(value) => Ok(Some(value)),
         Step::Awaiting => awaits_a_foreign_future(&*coroutine, "close", "`aclose`"),
@@ -187,7 +202,17 @@ pub(crate) fn close<C: Resume + ?Sized>(
 #[track_caller]
 #[inline]
 pub(crate) fn next<C: Resume<Sent = ()> + ?Sized>(mut coroutine: Pin<&mut C>) -> Option<C::Yield> {
-    match coroutine.as_mut().step_send((), Waker::noop()) {
+    match coroutine.as_mut().step_send(()) {
+        Some(value) => Some(value),
+        None => no_next(coroutine),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn no_next<C: Resume<Sent = ()> + ?Sized>(mut coroutine: Pin<&mut C>) -> Option<C::Yield> {
+    match coroutine.as_mut().end_of_send() {
         Step::Yielded(value) => Some(value),
         Step::Complete(value) => {
             coroutine.keep_return(value);
@@ -206,7 +231,7 @@ pub(crate) fn poll_next<C: Resume<Sent = ()> + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<C::Yield>> {
     let step = match coroutine.state() {
-        State::Created | State::Suspended => coroutine.as_mut().step_send((), cx.waker()),
+        State::Created | State::Suspended => coroutine.as_mut().step_asend((), cx.waker()),
         State::Awaiting => coroutine.as_mut().step_on(cx.waker()),
         State::Closed | State::Panicked => return Poll::Ready(None),
     };
@@ -304,9 +329,16 @@ impl<C: Resume + ?Sized> Future for StepFuture<'_, C> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let message = self.message.take();
-        let coroutine = self.coroutine.as_mut();
+        let mut coroutine = self.coroutine.as_mut();
         let step = match message {
-            Some(Message::Send(value)) => coroutine.step_send(value, cx.waker()),
+            // The usual case of a delegation: whoever drives the outer one called `send`.
+            Some(Message::Send(value)) if is_sync(cx.waker()) => {
+                match coroutine.as_mut().step_send(value) {
+                    Some(value) => return Poll::Ready(CoroutineState::Yielded(value)),
+                    None => coroutine.end_of_send(),
+                }
+            }
+            Some(Message::Send(value)) => coroutine.step_asend(value, cx.waker()),
             Some(Message::Interrupt(interrupt)) => coroutine.step_interrupt(interrupt, cx.waker()),
             None => coroutine.step_on(cx.waker()),
         };

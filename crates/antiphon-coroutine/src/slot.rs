@@ -22,6 +22,7 @@ use core::ptr;
 use core::task::Waker;
 
 use crate::Interrupt;
+use crate::boot::SYNC;
 
 /// What lies in the slot.
 ///
@@ -37,12 +38,19 @@ use crate::Interrupt;
 /// A yield that is dropped after (1) and before (5) leaves `Empty`, and takes the value with it. The first value sent
 /// goes from `Empty` to `In`. An interrupt has a place of its own: it clears the value, and waits until a yield hears it,
 /// because it was meant for the coroutine and not for the question.
+///
+/// `Asked` and `AskedNoted` are also how a coroutine knows that it is suspended: every step leaves them first, and only
+/// (3) comes back to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tag {
     Empty,
     Held,
     Out,
+    /// `Out`, and `sleeper` is there.
+    OutNoted,
     Asked,
+    /// `Asked`, and `sleeper` is there: to be woken before the answer.
+    AskedNoted,
     In,
 }
 
@@ -56,33 +64,33 @@ union Value<Y, S> {
 
 pub(crate) struct Slot<Y, S, E> {
     tag: Cell<Tag>,
-    /// Whether `sleeper` is there: asked at each step, so it has a byte of its own.
-    has_sleeper: Cell<bool>,
     value: UnsafeCell<Value<Y, S>>,
     /// A throw or a close that no yield has heard yet.
     interrupt: Cell<Option<Interrupt<E>>>,
     /// The line of the yield that spoke last. Meaningful while the coroutine is suspended.
     location: Cell<Option<&'static Location<'static>>>,
-    /// The address of the waker that the step under way was polled with; only ever compared. 0 while an interrupt
-    /// waits, so that the one comparison in `ask` finds both rarities.
+    /// The address of the waker that the step under way is polled with; only ever compared. That of [`SYNC`] between the
+    /// steps, so that `send` has nothing to note. 0 while an interrupt waits, so that the one comparison in `put_out`
+    /// finds both rarities.
     driver: Cell<usize>,
     /// What `driver` will be when the interrupt was heard. Set by the steps that one may wait in.
     driver_interrupted: Cell<usize>,
     /// The waker of the sleeping yield, if something between it and the driver (`join_all`, a sub-executor)
-    /// polls it with a waker of its own. It must be woken before the next step, or it won't be polled.
+    /// polls it with a waker of its own. It must be woken before the next step, or it won't be polled. That of a
+    /// yield that was forgotten may stay longer.
     sleeper: Cell<Option<Waker>>,
 }
 
 impl<Y, S, E> Slot<Y, S, E> {
-    pub(crate) const fn new() -> Self {
+    #[inline]
+    pub(crate) fn new() -> Self {
         Self {
             tag: Cell::new(Tag::Empty),
-            has_sleeper: Cell::new(false),
             value: UnsafeCell::new(Value { none: () }),
             interrupt: Cell::new(None),
             location: Cell::new(None),
-            driver: Cell::new(0),
-            driver_interrupted: Cell::new(0),
+            driver: Cell::new(address(&SYNC)),
+            driver_interrupted: Cell::new(address(&SYNC)),
             sleeper: Cell::new(None),
         }
     }
@@ -93,37 +101,59 @@ impl<Y, S, E> Slot<Y, S, E> {
 
     // What the driver does.
 
-    /// Opens a step of a coroutine that has not started or is suspended: wakes the yield that waits for it, if it has a
-    /// waker of its own, and puts the driver's value in.
-    ///
-    /// In this order, so that a wake that panics leaves nothing in the slot: the value goes with the unwinding, and
-    /// the step did not happen.
+    /// Whether the coroutine is suspended, and nobody has to be woken before it goes on: the usual case.
     #[inline]
-    pub(crate) fn open(&self, value: S, waker: &Waker) {
-        self.wake_sleeper();
+    pub(crate) fn is_asked(&self) -> bool {
+        self.tag.get() == Tag::Asked
+    }
+
+    /// Whether the coroutine is suspended.
+    #[inline]
+    pub(crate) fn is_suspended(&self) -> bool {
+        matches!(self.tag.get(), Tag::Asked | Tag::AskedNoted)
+    }
+
+    /// Puts the driver's value in, for a coroutine that has not started or is suspended with nobody left to wake.
+    #[inline]
+    pub(crate) fn open(&self, value: S) {
         // No interrupt waits: one that does is heard before the coroutine can be suspended again.
-        self.driver.set(address(waker));
         debug_assert!(matches!(self.tag.get(), Tag::Empty | Tag::Asked));
         // SAFETY: the tag tells that there is nothing in it; nobody else refers to it.
         unsafe { self.value.get().cast::<S>().write(value) };
         self.tag.set(Tag::In);
     }
 
-    /// Opens a step with an interrupt, in place of an answer that is on its way.
-    pub(crate) fn open_interrupt(&self, interrupt: Interrupt<E>, waker: &Waker) {
+    /// Puts an interrupt in, in place of an answer that is on its way.
+    pub(crate) fn open_interrupt(&self, interrupt: Interrupt<E>) {
         self.wake_sleeper();
         self.interrupt.set(Some(interrupt));
-        self.set_driver(waker);
         self.clear_value();
     }
 
-    /// Opens a step that only goes on with what the body was doing.
-    pub(crate) fn open_without_message(&self, waker: &Waker) {
-        self.wake_sleeper();
-        self.set_driver(waker);
+    /// Wakes the yield that waits for a step, if it has a waker of its own.
+    ///
+    /// This comes before anything is put in, so that a wake that panics leaves nothing in the slot: the value goes with
+    /// the unwinding, and the step did not happen.
+    pub(crate) fn wake_sleeper(&self) {
+        if self.tag.get() == Tag::AskedNoted {
+            self.tag.set(Tag::Asked);
+        }
+        if let Some(sleeper) = self.sleeper.take() {
+            sleeper.wake();
+        }
     }
 
-    /// Ends a step: takes what the body yielded, if it did.
+    /// Notes which waker the body is polled with from now on.
+    pub(crate) fn set_driver(&self, waker: &Waker) {
+        let interrupt = self.interrupt.take();
+        let driver = address(waker);
+        self.driver
+            .set(if interrupt.is_some() { 0 } else { driver });
+        self.driver_interrupted.set(driver);
+        self.interrupt.set(interrupt);
+    }
+
+    /// Ends a step: takes what the body yielded, if it did, and if no waker was noted.
     #[inline]
     pub(crate) fn take_out(&self) -> Option<Y> {
         if self.tag.get() != Tag::Out {
@@ -134,37 +164,21 @@ impl<Y, S, E> Slot<Y, S, E> {
         Some(unsafe { self.value.get().cast::<Y>().read() })
     }
 
+    /// Ends a step in which a waker was noted: takes what the body yielded, if it did.
+    pub(crate) fn take_out_noted(&self) -> Option<Y> {
+        if self.tag.get() != Tag::OutNoted {
+            return None;
+        }
+        self.tag.set(Tag::AskedNoted);
+        // SAFETY: as in `take_out`.
+        Some(unsafe { self.value.get().cast::<Y>().read() })
+    }
+
     /// Empties the slot once the body has ended.
     pub(crate) fn clear(&self) {
         self.clear_value();
         self.interrupt.take();
-        self.has_sleeper.set(false);
         self.sleeper.take();
-    }
-
-    #[inline]
-    fn wake_sleeper(&self) {
-        if self.has_sleeper.get() {
-            self.wake();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake(&self) {
-        self.has_sleeper.set(false);
-        if let Some(sleeper) = self.sleeper.take() {
-            sleeper.wake();
-        }
-    }
-
-    fn set_driver(&self, waker: &Waker) {
-        let interrupt = self.interrupt.take();
-        let driver = address(waker);
-        self.driver
-            .set(if interrupt.is_some() { 0 } else { driver });
-        self.driver_interrupted.set(driver);
-        self.interrupt.set(interrupt);
     }
 
     // What the body does.
@@ -190,10 +204,8 @@ impl<Y, S, E> Slot<Y, S, E> {
 
     /// Puts the held value out, if the yield is polled by the driver itself and no interrupt waits: the usual case.
     #[inline]
-    pub(crate) fn ask(&self, waker: &Waker) -> bool {
-        // Only an interrupt clears a value that is held, and it waits for this yield. `Out` is what others rely on, so the
-        // tag is asked all the same; where the yield was made just now, the compiler knows the answer.
-        let is_usual = self.driver.get() == address(waker) && self.tag.get() == Tag::Held;
+    pub(crate) fn put_out(&self, waker: &Waker) -> bool {
+        let is_usual = self.tag.get() == Tag::Held && self.driver.get() == address(waker);
         if is_usual {
             self.tag.set(Tag::Out);
         }
@@ -211,27 +223,30 @@ impl<Y, S, E> Slot<Y, S, E> {
         Some(unsafe { self.value.get().cast::<S>().read() })
     }
 
-    /// Takes the interrupt, if one waits, and drops the value that was held.
-    #[inline]
-    pub(crate) fn interrupted(&self) -> Option<Interrupt<E>> {
-        let interrupt = self.interrupt.take()?;
-        self.driver.set(self.driver_interrupted.get());
-        self.clear_value();
-        Some(interrupt)
-    }
-
-    /// Goes to sleep with the value out, and remembers the waker if it is not the driver's.
+    /// What is not usual at a poll of a yield: hears the interrupt, if one waits; or goes to sleep with the value out, and
+    /// remembers the waker if it is not the driver's.
     #[cold]
     #[inline(never)]
-    pub(crate) fn sleep(&self, waker: &Waker) {
+    pub(crate) fn ask(&self, waker: &Waker, is_resolved: bool) -> Option<Interrupt<E>> {
+        if is_resolved {
+            polled_after_it_resolved(self.location());
+        }
+        if let Some(interrupt) = self.interrupt.take() {
+            self.driver.set(self.driver_interrupted.get());
+            self.clear_value();
+            return Some(interrupt);
+        }
         // Not the first poll if it is not `Held`: a combinator, or a hand, polls again before the driver was back.
         if self.tag.get() == Tag::Held {
             self.tag.set(Tag::Out);
         }
         if self.driver.get() != address(waker) {
             self.sleeper.set(Some(waker.clone()));
-            self.has_sleeper.set(true);
+            if self.tag.get() == Tag::Out {
+                self.tag.set(Tag::OutNoted);
+            }
         }
+        None
     }
 
     /// Takes back what a dropped yield has put out, or was about to hear.
@@ -240,7 +255,6 @@ impl<Y, S, E> Slot<Y, S, E> {
     pub(crate) fn retract(&self) {
         // Dropped last, because that may panic: the value is taken back by then.
         let _sleeper = self.sleeper.take();
-        self.has_sleeper.set(false);
         self.clear_value();
     }
 
@@ -258,7 +272,7 @@ impl<Y, S, E> Slot<Y, S, E> {
     #[inline(never)]
     fn drop_value(&self) {
         match self.tag.replace(Tag::Empty) {
-            Tag::Held | Tag::Out => {
+            Tag::Held | Tag::Out | Tag::OutNoted => {
                 // SAFETY: as in `take_out`.
                 drop(unsafe { self.value.get().cast::<Y>().read() });
             }
@@ -266,7 +280,7 @@ impl<Y, S, E> Slot<Y, S, E> {
                 // SAFETY: as in `answer`.
                 drop(unsafe { self.value.get().cast::<S>().read() });
             }
-            Tag::Empty | Tag::Asked => {}
+            Tag::Empty | Tag::Asked | Tag::AskedNoted => {}
         }
     }
 }
@@ -279,4 +293,13 @@ impl<Y, S, E> Drop for Slot<Y, S, E> {
 
 fn address(waker: &Waker) -> usize {
     ptr::from_ref(waker).addr()
+}
+
+#[cold]
+#[inline(never)]
+fn polled_after_it_resolved(at: Option<&'static Location<'static>>) -> ! {
+    match at {
+        Some(at) => panic!("a `yield_` at {at} was polled after it resolved"),
+        None => panic!("a `yield_` was polled after it resolved"),
+    }
 }

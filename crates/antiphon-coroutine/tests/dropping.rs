@@ -9,13 +9,16 @@
 mod common;
 
 use std::cell::Cell;
-use std::pin::pin;
+use std::future::Future;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use antiphon_coroutine::CoroutineState::{Complete, Yielded};
 use antiphon_coroutine::{Co, Interrupt, State, coroutine, generator};
 use futures_util::FutureExt as _;
 
-use common::{Gate, Trace, panic_of};
+use common::{Gate, Trace, panic_of, poll_with};
 
 /// W1. `test_coroutines.py` `test_func_9`, `OriginTrackingTest.test_origin_tracking_warning`.
 #[test]
@@ -204,4 +207,30 @@ fn the_end_of_the_body_drops_all_that_it_held() {
     assert_eq!(trace.take(), ["drop captured"]);
     drop(returned);
     assert_eq!(trace.take(), ["drop returned"]);
+}
+
+/// A body that is a future written by hand, and speaks once more while it is dropped, after its end. That was taken for its
+/// answer, and the end came with the next step.
+#[test]
+fn a_body_that_yields_while_it_is_dropped_has_ended() {
+    struct Late<'a, 'c>(&'a mut Co<'c, u8, ()>);
+    impl Future for Late<'_, '_> {
+        type Output = &'static str;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            Poll::Ready("the end")
+        }
+    }
+    impl Drop for Late<'_, '_> {
+        fn drop(&mut self) {
+            let mut late = self.0.yield_(1);
+            assert!(poll_with(Pin::new(&mut late), Waker::noop()).is_pending());
+            mem::forget(late);
+        }
+    }
+    fn body<'a, 'c>(co: &'a mut Co<'c, u8, ()>, (): ()) -> Late<'a, 'c> {
+        Late(co)
+    }
+    let mut c = pin!(coroutine(body));
+    assert_eq!(c.send(()), Complete("the end"));
+    assert_eq!(c.state(), State::Closed);
 }
