@@ -22,8 +22,7 @@ fn main() -> io::Result<()> {
         };
         let listener = TcpListener::bind(address).await?;
         println!("listening at {}", listener.local_addr()?);
-        serve(&listener, usize::MAX).await;
-        Ok(())
+        serve(&listener, usize::MAX).await.map(drop)
     })
 }
 
@@ -48,13 +47,13 @@ async fn play() -> io::Result<()> {
     }
     println!(
         "{} served",
-        server.await.expect("the server does not panic")
+        server.await.expect("the server does not panic")?
     );
     Ok(())
 }
 
-/// Accepts so many connections, and gives each a task. Returns how many were served to the end.
-async fn serve(listener: &TcpListener, connections: usize) -> usize {
+/// Accepts so many connections, and gives each a task. Returns how many were served to the end; an error if it is cancelled.
+async fn serve(listener: &TcpListener, connections: usize) -> io::Result<usize> {
     let mut tasks = Vec::new();
     let mut served = 0;
     while served < connections {
@@ -67,15 +66,19 @@ async fn serve(listener: &TcpListener, connections: usize) -> usize {
                     }
                 }));
             }
+            Err(error) if antiphon::is_cancelled(&error) => return Err(error),
             // There are no descriptors left. The listener waits a moment before it asks again.
             Err(error) => eprintln!("not accepting: {error}"),
         }
         tasks.retain(|task| !task.is_finished());
     }
     for task in tasks {
-        task.await.expect("an echo does not panic");
+        if let Err(error) = task.await {
+            let cancelled = antiphon::find_cancelled(&error).expect("an echo does not panic");
+            return Err(cancelled.clone().into());
+        }
     }
-    served
+    Ok(served)
 }
 
 /// Sends back what arrives. Nothing is copied to a buffer of ours: it is written from where it arrived.

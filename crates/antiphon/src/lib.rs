@@ -1,4 +1,4 @@
-//! An event loop for one thread: tasks that you can look at while they sleep.
+//! An event loop for one thread: tasks that you can look at while they sleep, and tell to stop.
 //!
 //! ```
 //! use antiphon::io::{Read, Write};
@@ -32,20 +32,22 @@
 //!   [`JoinHandle`] awaits their end. A task lives and ends on its thread, so nothing in it need be `Send`.
 //! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them.
 //! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
+//! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
+//!   dropped.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
 //! # How it works
 //! A waker is a number, not a pointer: its clones are free, and one that comes too late reaches nobody. A leaf that waits leaves
-//! a record with its kind and its line. The system only ever touches memory that belongs to the loop, so a future can be
+//! a record with its kind and its line. A scope that is cancelled wakes who polls it, and the waits in it undo themselves and end;
+//! the rules are with [`CancelScope`]. The system only ever touches memory that belongs to the loop, so a future can be
 //! dropped, or forgotten, at any moment. I/O goes through `io_uring` where the system grants it and through epoll elsewhere;
 //! [`Runtime::driver`] says which, and the environment variable `ANTIPHON_DRIVER` (`readiness`, `io_uring`) chooses.
 //! In [virtual time](DriverKind::VirtualTime) the clock jumps to the next deadline, and every run is the same.
 //!
 //! # What is not here
-//! - Cancellation is by dropping a future. What that does is said with each function; nothing is delivered to it.
-//! - When `main` ends, the tasks that are left are dropped. There are no groups that wait for their tasks.
 //! - One loop uses one thread. There are no files, processes or signals, and no pool of threads for blocking work.
+//! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
 //!
 //! # Features
@@ -58,6 +60,7 @@ pub mod net;
 mod pool;
 mod random;
 mod runtime;
+mod scope;
 pub mod sync;
 mod sys;
 mod task;
@@ -65,9 +68,13 @@ pub mod time;
 mod wait;
 mod worker;
 
-pub use crate::look::{TaskSnapshot, TaskState, Tree, Wait, tree};
+pub use crate::look::{ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
 pub use crate::random::fill_random;
 pub use crate::runtime::{DriverKind, Runtime, RuntimeBuilder, run};
+pub use crate::scope::{
+    CancelReason, CancelScope, Cancelled, Outcome, ScopeId, droppable, find_cancelled,
+    is_cancelled, shield,
+};
 pub use crate::task::{
     JoinHandle, TaskBuilder, TaskError, TaskId, TaskLocal, YieldNow, spawn, yield_now,
 };

@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::scope::{Cancelled, ScopeId};
 use crate::task::TaskId;
 use crate::worker::{Worker, current};
 
@@ -59,8 +60,29 @@ pub struct TaskSnapshot {
     pub origin: &'static Location<'static>,
     /// What it is doing.
     pub state: TaskState,
+    /// The scopes that it is in, outer ones before inner ones.
+    pub scopes: Vec<ScopeSnapshot>,
     /// What it waits for; several things, if it waits for any of them.
     pub waits: Vec<Wait>,
+}
+
+/// A scope that a task is in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ScopeSnapshot {
+    /// Its number.
+    pub id: ScopeId,
+    /// The scope around it, which may be another task's; `None` if that is the loop.
+    pub parent: Option<ScopeId>,
+    /// The line that entered it.
+    pub at: &'static Location<'static>,
+    /// Whether it keeps the cancels of the scopes around it off.
+    pub is_shield: bool,
+    /// Its own cancel.
+    pub cancelled: Option<Cancelled>,
+    /// Whether the next wait in it ends as cancelled. If its task waits and nothing is listed that it waits for, a cancel is held
+    /// up by a future that is not of this crate.
+    pub is_to_hear: bool,
 }
 
 /// What a task is doing.
@@ -99,6 +121,18 @@ impl Tree {
             };
             waits.entry(waiting.task).or_default().push(wait);
         });
+        let mut scopes: BTreeMap<_, Vec<ScopeSnapshot>> = BTreeMap::new();
+        worker.scopes().for_each(|open| {
+            let Some(task) = open.task else { return };
+            scopes.entry(task).or_default().push(ScopeSnapshot {
+                id: open.id,
+                parent: open.parent,
+                at: open.at,
+                is_shield: open.is_shield,
+                cancelled: open.cancelled,
+                is_to_hear: open.is_to_hear,
+            });
+        });
         let mut tasks = Vec::new();
         worker.for_each_task(|address, header, is_ready| {
             let state = if worker.running_address() == address {
@@ -114,6 +148,7 @@ impl Tree {
                 name: header.name().map(str::to_owned),
                 origin: header.origin(),
                 state,
+                scopes: scopes.remove(&address).unwrap_or_default(),
                 waits: waits.remove(&address).unwrap_or_default(),
             });
         });
@@ -121,8 +156,8 @@ impl Tree {
         Self { tasks }
     }
 
-    /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "waits": [{"kind", "at",
-    /// "elapsed_ns"}]}]}`. Absent names and parents are `null`.
+    /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "scopes": [{"id", "parent", "at",
+    /// "is_shield", "cancelled", "is_to_hear"}], "waits": [{"kind", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"tasks\":[");
         for (index, task) in self.tasks.iter().enumerate() {
@@ -138,8 +173,25 @@ impl Tree {
             let (id, state) = (task.id, quoted(task.state.name()));
             let _ = write!(
                 json,
-                "{comma}{{\"id\":{id},\"parent\":{parent},\"name\":{name},\"origin\":{origin},\"state\":{state},\"waits\":["
+                "{comma}{{\"id\":{id},\"parent\":{parent},\"name\":{name},\"origin\":{origin},\"state\":{state},\"scopes\":["
             );
+            for (index, scope) in task.scopes.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                let parent = scope
+                    .parent
+                    .map_or_else(|| "null".to_owned(), |parent| parent.to_string());
+                let cancelled = scope.cancelled.as_ref().map_or_else(
+                    || "null".to_owned(),
+                    |cancelled| quoted(&cancelled.to_string()),
+                );
+                let (id, at) = (scope.id, quoted(&scope.at.to_string()));
+                let (is_shield, is_to_hear) = (scope.is_shield, scope.is_to_hear);
+                let _ = write!(
+                    json,
+                    "{comma}{{\"id\":{id},\"parent\":{parent},\"at\":{at},\"is_shield\":{is_shield},\"cancelled\":{cancelled},\"is_to_hear\":{is_to_hear}}}"
+                );
+            }
+            json.push_str("],\"waits\":[");
             for (index, wait) in task.waits.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
                 let (kind, at) = (quoted(wait.kind), quoted(&wait.at.to_string()));
@@ -184,6 +236,16 @@ impl Tree {
     }
 }
 
+impl TaskSnapshot {
+    /// Returns `true` if the task was cancelled, in the innermost scope that it is in, and waits for a future that is not of
+    /// this crate: it hears of the cancel when that is ready. See [`droppable`](crate::droppable).
+    pub fn is_held_up(&self) -> bool {
+        self.state == TaskState::Waiting
+            && self.scopes.last().is_some_and(|scope| scope.is_to_hear)
+            && self.waits.iter().all(|wait| wait.kind == "deadline")
+    }
+}
+
 impl TaskState {
     const fn name(self) -> &'static str {
         match self {
@@ -199,8 +261,15 @@ impl fmt::Display for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (depth, task) in self.by_depth() {
             writeln!(f, "{:indent$}{task}", "", indent = depth * 2)?;
+            for scope in &task.scopes {
+                writeln!(f, "{:indent$}{scope}", "", indent = depth * 2 + 4)?;
+            }
             for wait in &task.waits {
                 writeln!(f, "{:indent$}{wait}", "", indent = depth * 2 + 4)?;
+            }
+            if task.is_held_up() {
+                let held_up = "cancel pending behind a foreign future";
+                writeln!(f, "{:indent$}{held_up}", "", indent = depth * 2 + 4)?;
             }
         }
         Ok(())
@@ -214,6 +283,18 @@ impl fmt::Display for TaskSnapshot {
             write!(f, "`{name}` ")?;
         }
         write!(f, "{} (spawned at {})", self.state.name(), self.origin)
+    }
+}
+
+impl fmt::Display for ScopeSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_shield { "shield" } else { "scope" };
+        write!(f, "in {kind} {} of {}", self.id, self.at)?;
+        match &self.cancelled {
+            Some(cancelled) => write!(f, ", {cancelled}"),
+            None if self.is_to_hear => f.write_str(", cancelled from further out"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::sys::{Choice, Decision, Wish, choose};
-use crate::worker::{BUDGET_DEFAULT, Worker};
+use crate::worker::{BUDGET_DEFAULT, GRACE_DEFAULT, Worker};
 
 /// Runs `main` on this thread, with everything that it spawns, and returns what it returns.
 ///
-/// When `main` ends, the tasks that are left are dropped, and the kernel's answers to their operations are waited for.
+/// When `main` ends, the tasks that are left are cancelled: each wait of theirs ends with [`Cancelled`](crate::Cancelled), and
+/// they have a second to clean up ([`grace`](RuntimeBuilder::grace)). What has not ended by then is dropped, and named on
+/// standard error. The kernel's answers to their operations are waited for.
 ///
 /// # Panics
 /// If a loop is running on this thread already, if the system refuses what a loop needs, and with whatever `main` panics.
@@ -40,10 +43,10 @@ where
 /// let mut runtime = Runtime::builder().driver(DriverKind::VirtualTime).build()?;
 /// let waited = runtime.run(async || {
 ///     let start = time::now();
-///     time::sleep(Duration::from_secs(3600)).await; // takes no time at all
-///     time::now() - start
+///     time::sleep(Duration::from_secs(3600)).await?; // takes no time at all
+///     Ok::<_, antiphon::Cancelled>(time::now() - start)
 /// });
-/// assert_eq!(waited, Duration::from_secs(3600));
+/// assert_eq!(waited?, Duration::from_secs(3600));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime {
@@ -73,6 +76,7 @@ pub enum DriverKind {
 pub struct RuntimeBuilder {
     driver: DriverKind,
     budget: u32,
+    grace: Duration,
 }
 
 impl Runtime {
@@ -81,6 +85,7 @@ impl Runtime {
         RuntimeBuilder {
             driver: DriverKind::Auto,
             budget: BUDGET_DEFAULT,
+            grace: GRACE_DEFAULT,
         }
     }
 
@@ -123,6 +128,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Sets for how long the tasks that are left when the main task ends may go on, once they were cancelled; a second, if it
+    /// is not said.
+    ///
+    /// What has not ended by then is dropped where it is, and named on standard error.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Makes the runtime.
     ///
     /// # Errors
@@ -135,7 +149,7 @@ impl RuntimeBuilder {
             DriverKind::VirtualTime => Wish::VirtualTime,
         })?;
         Ok(Runtime {
-            worker: Worker::new(driver, self.budget),
+            worker: Worker::new(driver, self.budget, self.grace),
             decision,
         })
     }

@@ -27,7 +27,7 @@ fn reads_given_up_anywhere_lose_nothing() {
                 let (part, more) = rest.split_at(rest.len().min(1 + sizes.below(20_000)));
                 stream.write_all(part).await.unwrap();
                 rest = more;
-                yield_now().await;
+                yield_now().await.unwrap();
             }
         });
         let mut arrived = Vec::new();
@@ -72,7 +72,7 @@ fn reads_given_up_anywhere_lose_nothing() {
             match count {
                 Some(0) => break,
                 Some(count) => arrived.extend_from_slice(&buf[..count]),
-                None => yield_now().await,
+                None => yield_now().await.unwrap(),
             }
         }
         writer.await.unwrap();
@@ -265,7 +265,7 @@ fn accepts_given_up_lose_no_connection() {
         });
         let mut numbers = Vec::new();
         while numbers.len() < 200 {
-            yield_now().await;
+            yield_now().await.unwrap();
             let accepted = match random.below(8) {
                 0 => forget(listener.accept()).await,
                 polls => give_up_after(polls - 1, listener.accept()).await,
@@ -367,7 +367,7 @@ fn datagrams_wait_for_the_next_receiver() {
                 };
                 match taken {
                     Some(taken) => break taken,
-                    None => yield_now().await,
+                    None => yield_now().await.unwrap(),
                 }
             };
             assert_eq!(datagram.unwrap(), (1, sender.local_addr().unwrap()));
@@ -444,7 +444,7 @@ fn sockets_may_outlive_their_loop() {
             left.write_all(b"one").await.unwrap();
             // Under way when the loop ends, some with bytes and some without.
             assert!(give_up_after(1, right.fill(9)).await.is_none());
-            yield_now().await;
+            yield_now().await.unwrap();
             assert!(give_up_after(1, left.fill(1)).await.is_none());
             assert!(give_up_after(1, listener.accept()).await.is_none());
             (left, right, listener)

@@ -175,7 +175,12 @@ fn an_address_in_use_is_refused() {
             "the next address is tried"
         );
         assert!(give_up_after(1, listener.accept()).await.is_none());
-        listener.close().await;
-        TcpListener::bind(address).await.unwrap().close().await;
+        listener.close().await.unwrap();
+        TcpListener::bind(address)
+            .await
+            .unwrap()
+            .close()
+            .await
+            .unwrap();
     });
 }

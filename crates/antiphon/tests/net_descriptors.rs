@@ -5,6 +5,7 @@
 mod net_support;
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use antiphon::io::{Read, Write};
@@ -12,7 +13,10 @@ use antiphon::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use antiphon::spawn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use net_support::{for_each_driver, forget, give_up_after, pattern, until_someone_waits_for};
+use net_support::{
+    ends_at_once, ends_while_it_waits, for_each_driver, forget, give_up_after, pattern,
+    until_someone_waits_for, wins_the_race,
+};
 
 #[test]
 fn descriptors() {
@@ -22,6 +26,8 @@ fn descriptors() {
     for_each_driver(many_connections);
     assert_eq!(count(), before);
     for_each_driver(everything_given_up);
+    assert_eq!(count(), before);
+    for_each_driver(everything_cancelled);
     assert_eq!(count(), before);
     for_each_driver(none_left);
     assert_eq!(count(), before);
@@ -97,6 +103,40 @@ async fn everything_given_up() {
     drop(give_up_after(1, TcpStream::connect(address)).await);
 }
 
+/// After each the descriptors are those from before: a connect that was cancelled has let go of its own when it returns.
+async fn everything_cancelled() {
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    silent.bind(&any.into()).unwrap();
+    silent.listen(0).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    let mut queue = Vec::new();
+    for _ in 0..8 {
+        let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let stream = stream.unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let _ = stream.connect(&address.into());
+        queue.push(stream);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let before = count();
+    for _ in 0..20 {
+        ends_at_once(async || TcpStream::connect(address).await).await;
+        assert_eq!(count(), before);
+        ends_while_it_waits("tcp connect", async || TcpStream::connect(address).await).await;
+        assert_eq!(count(), before);
+        ends_while_it_waits("tcp accept", async || listener.accept().await).await;
+        ends_at_once(async || TcpListener::bind("127.0.0.1:0").await).await;
+        assert_eq!(count(), before);
+    }
+    // One that was faster than its cancel.
+    let address = listener.local_addr().unwrap();
+    let stream = wins_the_race(async || TcpStream::connect(address).await).await;
+    let accepted = listener.accept().await.unwrap();
+    assert_eq!(count(), before + 2);
+    drop((stream, accepted));
+}
+
 async fn none_left() {
     let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = listener.local_addr().unwrap();
@@ -112,29 +152,28 @@ async fn none_left() {
     )
     .unwrap();
 
+    let error = listener.accept().await.unwrap_err();
+    let none_left = Some(rustix::io::Errno::MFILE.raw_os_error());
+    assert_eq!(error.raw_os_error(), none_left);
+    // It was told: the next call waits for a moment, which can be ended, and the one after waits as well.
+    ends_while_it_waits("sleep", async || listener.accept().await).await;
+    ends_at_once(async || listener.accept().await).await;
+
     let acceptor = {
         let listener = listener.clone();
         spawn(async move || {
-            let mut errors = 0;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => return (stream, errors),
-                    Err(error) => {
-                        assert_eq!(
-                            error.raw_os_error(),
-                            Some(rustix::io::Errno::MFILE.raw_os_error())
-                        );
-                        errors += 1;
-                    }
+                    Ok((stream, _)) => return stream,
+                    Err(error) => assert_eq!(error.raw_os_error(), none_left),
                 }
             }
         })
     };
-    // It was told, and waits for its pause to end.
+    // It waits for the pause to end.
     until_someone_waits_for("sleep").await;
     setrlimit(Resource::Nofile, limit).unwrap();
-    let (mut peer, errors) = acceptor.await.unwrap();
-    assert!(errors >= 1);
+    let mut peer = acceptor.await.unwrap();
     drop(stream);
     assert_eq!(
         peer.read(&mut [0; 1]).await.map_err(|error| error.kind()),

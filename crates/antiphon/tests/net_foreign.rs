@@ -12,7 +12,9 @@ use antiphon::net::{TcpStream, UnixStream};
 use antiphon::spawn;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use net_support::{Random, for_each_driver, give_up_after, pattern, tcp_pair};
+use net_support::{
+    Random, ends_at_once, ends_while_it_waits, for_each_driver, give_up_after, pattern, tcp_pair,
+};
 
 async fn write<W: AsyncWrite + Unpin>(writer: &mut W, buf: &[u8]) -> usize {
     poll_fn(|cx| Pin::new(&mut *writer).poll_write(cx, buf))
@@ -169,5 +171,54 @@ fn hyper_takes_the_streams() {
             .unwrap();
         assert_eq!(buf.filled(), b"GET / HTTP");
         assert_eq!(read_to_end(&mut peer).await, b"/1.1");
+    });
+}
+
+/// A cancel goes through whoever polls: what it reads and writes fails, and nothing is lost by that.
+#[test]
+fn in_a_cancelled_scope_they_fail_and_lose_nothing() {
+    for_each_driver(async || {
+        let (mut stream, mut peer) = tcp_pair().await;
+        let poll_read = async |peer: &mut TcpStream, buf: &mut [u8]| {
+            poll_fn(|cx| Pin::new(&mut *peer).poll_read(cx, buf)).await
+        };
+        let poll_write = async |stream: &mut TcpStream, bytes: &[u8]| {
+            poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await
+        };
+        let mut buf = [0; 9];
+        ends_while_it_waits("tcp read", async || poll_read(&mut peer, &mut buf).await).await;
+        assert_eq!(write(&mut stream, b"amen").await, 4);
+        // The second time it stands for another call.
+        for _ in 0..2 {
+            ends_at_once(async || poll_read(&mut peer, &mut buf).await).await;
+        }
+        ends_at_once(async || {
+            poll_fn(|cx| Pin::new(&mut peer).poll_fill_buf(cx).map_ok(drop)).await
+        })
+        .await;
+        assert_eq!(read(&mut peer, &mut buf).await, 4);
+        assert_eq!(&buf[..4], b"amen");
+
+        ends_at_once(async || poll_write(&mut stream, b"not this").await).await;
+        ends_at_once(async || poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await).await;
+        ends_at_once(async || poll_fn(|cx| Pin::new(&mut stream).poll_close(cx)).await).await;
+        // Until it waits; what it has taken over then is claimed by whoever writes the same bytes.
+        let bytes = pattern(16 << 20);
+        let mut sent = 0;
+        ends_while_it_waits("tcp write", async || {
+            loop {
+                sent += poll_write(&mut stream, &bytes[sent..]).await?;
+            }
+            #[allow(unreachable_code, reason = "gives the type")]
+            Ok(())
+        })
+        .await;
+        assert!(0 < sent && sent < bytes.len());
+        let reader = spawn(async move || read_to_end(&mut peer).await);
+        while sent < bytes.len() {
+            sent += write(&mut stream, &bytes[sent..]).await;
+        }
+        close(&mut stream).await;
+        assert!(reader.await.unwrap() == bytes);
     });
 }

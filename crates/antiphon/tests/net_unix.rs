@@ -55,7 +55,7 @@ fn streams_by_path() {
         peer.read_to_end(&mut bytes).await.unwrap();
         assert!(bytes == pattern(1 << 20));
         client.await.unwrap();
-        listener.close().await;
+        listener.close().await.unwrap();
         assert_eq!(
             kind_of(UnixStream::connect(&path.0).await),
             ErrorKind::ConnectionRefused

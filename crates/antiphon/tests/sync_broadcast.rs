@@ -1,4 +1,4 @@
-//! `broadcast` and `watch`: everything to everybody, and the latest to everybody.
+//! `broadcast`: everything to everybody.
 #![allow(
     clippy::needless_raw_string_hashes,
     reason = "`expect!` writes them so"
@@ -6,17 +6,17 @@
 
 mod sync_support;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 
 use antiphon::sync::broadcast::{self, RecvError, TryRecvError};
-use antiphon::sync::watch;
-use antiphon::{run, spawn, yield_now};
+use antiphon::{CancelScope, find_cancelled, run, spawn, yield_now};
 use expect_test::expect;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests};
 use sync_support::{
     Count, Guest, STEPS, Touch, check, hooked_waker, poll_once, poll_with, tries, unhook,
 };
@@ -39,7 +39,7 @@ fn every_receiver_gets_everything_in_order() {
                     }
                 }));
             }
-            yield_now().await;
+            yield_now().await.unwrap();
             assert_eq!(sender.send("a").unwrap(), 2);
             assert_eq!(sender.send("b").unwrap(), 2);
             drop(sender);
@@ -300,117 +300,59 @@ proptest! {
     }
 }
 
-#[test]
-fn watchers_see_the_latest_and_hear_the_end() {
-    check(
-        async |trace| {
-            let (sender, mut receiver) = watch::channel(0);
-            let task = spawn({
-                let trace = trace.clone();
-                async move || {
-                    while receiver.changed().await.is_ok() {
-                        trace.say(format_args!("it is {}", receiver.borrow()));
-                    }
-                    trace.say(format_args!("it ends as {}", receiver.borrow()));
-                }
-            });
-            yield_now().await;
-            sender.send(1).unwrap();
-            sender.send(2).unwrap();
-            yield_now().await;
-            sender.send(3).unwrap();
-            drop(sender);
-            task.await.unwrap();
-        },
-        expect![[r#"
-            it is 2
-            it is 3
-            it ends as 3
-        "#]],
-    );
+/// A receiver with nothing to receive.
+struct Receiving(broadcast::Sender<()>, RefCell<broadcast::Receiver<()>>);
+
+impl Place for Receiving {
+    type Error = RecvError;
+
+    fn new() -> Self {
+        let (sender, receiver) = broadcast::channel(8);
+        Self(sender, RefCell::new(receiver))
+    }
+
+    #[allow(clippy::await_holding_refcell_ref, reason = "one receives at a time")]
+    async fn wait(&self) -> Result<(), RecvError> {
+        self.1.borrow_mut().recv().await
+    }
+
+    fn release(&self) {
+        self.0.send(()).unwrap();
+    }
 }
 
-#[test]
-fn what_was_borrowed_stays_as_it_was() {
-    run(async || {
-        let (sender, mut receiver) = watch::channel("old");
-        let old = receiver.borrow();
-        sender.send("new").unwrap();
-        assert_eq!(
-            (*old, *receiver.borrow(), *sender.borrow()),
-            ("old", "new", "new")
-        );
-        assert!(receiver.has_changed());
-        assert_eq!(*receiver.borrow_and_update(), "new");
-        assert!(!receiver.has_changed());
-        assert!(!sender.subscribe().has_changed());
-        assert_eq!(
-            format!("{receiver:?}"),
-            r#"Receiver { value: "new", has_changed: false, .. }"#
-        );
-        drop(receiver);
-        assert_eq!(sender.send("newer").unwrap_err().into_inner(), "newer");
-        assert_eq!(*sender.send_replace("newest"), "new");
-        assert_eq!(*sender.borrow(), "newest");
-    });
-}
+cancel_tests!(receiving: Receiving);
 
+/// It has missed nothing but what the ring had no place for.
 #[test]
-fn a_change_is_not_lost_by_a_wait_that_goes_away() {
+fn a_receiver_that_was_cancelled_goes_on_where_it_was() {
     run(async || {
-        let (sender, mut receiver) = watch::channel(0);
-        let mut forgotten = receiver.changed();
-        assert!(poll_once(&mut forgotten).is_pending());
-        mem::forget(forgotten);
-        let mut chosen = receiver.changed();
-        let (woken, waker) = Count::new();
-        assert!(poll_with(&mut chosen, &waker).is_pending());
-        sender.send(1).unwrap();
-        assert_eq!(woken.get(), 1);
-        drop(chosen);
-        assert!(receiver.changed().await.is_ok());
-        let mut waiting = receiver.changed();
-        assert!(poll_once(&mut waiting).is_pending());
-        drop(sender);
-        assert!(matches!(poll_once(&mut waiting), Poll::Ready(Err(_))));
-    });
-}
-
-/// The watcher waits again inside the waker that `send` calls; it is not woken by the same `send` again.
-#[test]
-fn a_waker_may_wait_again_and_send_while_it_is_woken() {
-    run(async || {
-        let (sender, receiver) = watch::channel(0);
-        let receiver: &'static RefCell<watch::Receiver<u32>> =
-            Box::leak(Box::new(RefCell::new(receiver)));
-        let rounds = Rc::new(Cell::new(0));
-        let other = sender.clone();
-        let waker = hooked_waker({
-            let rounds = Rc::clone(&rounds);
-            move |touch| {
-                if touch == Touch::Woken {
-                    rounds.set(rounds.get() + 1);
-                    let mut receiver = receiver.borrow_mut();
-                    let seen = *receiver.borrow_and_update();
-                    let (woken, counting) = Count::new();
-                    let mut changed = receiver.changed();
-                    assert!(poll_with(&mut changed, &counting).is_pending());
-                    assert_eq!(woken.get(), 0);
-                    if seen < 3 {
-                        other.send(seen + 10).unwrap();
-                        assert_eq!(woken.get(), 1);
-                    }
-                    drop(changed);
-                }
+        let (sender, mut receiver) = broadcast::channel(2);
+        let mut other = sender.subscribe();
+        let scope = CancelScope::new();
+        let outcome = scope.run(async || {
+            let mut recv = receiver.recv();
+            assert!(poll_once(&mut recv).is_pending());
+            scope.cancel("on purpose");
+            let Poll::Ready(Err(error)) = poll_once(&mut recv) else {
+                panic!("it ends")
+            };
+            drop(recv);
+            for n in 1..=3 {
+                sender.send(n).unwrap();
             }
+            assert!(receiver.recv().await.is_err(), "neither a value nor a lag");
+            Err::<(), _>(error)
         });
-        let mut second = sender.subscribe();
-        let mut changed = second.changed();
-        assert!(poll_with(&mut changed, &waker).is_pending());
-        sender.send(1).unwrap();
-        assert_eq!(rounds.get(), 1);
-        assert_eq!(*sender.borrow(), 11);
-        assert!(poll_once(&mut changed).is_ready());
-        unhook();
+        let error = outcome.await.into_result().unwrap_err();
+        assert_eq!(find_cancelled(&error), scope.cancelled().as_ref());
+        assert_eq!(error.to_string(), "the wait for a value was cancelled");
+        for receiver in [&mut receiver, &mut other] {
+            assert_eq!(receiver.recv().await, Err(RecvError::Lagged(1)));
+            assert_eq!(
+                (receiver.recv().await, receiver.recv().await),
+                (Ok(2), Ok(3))
+            );
+        }
     });
 }

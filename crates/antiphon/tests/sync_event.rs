@@ -11,8 +11,9 @@ use std::mem;
 use std::rc::Rc;
 
 use antiphon::sync::{Barrier, Event};
-use antiphon::{run, spawn, yield_now};
+use antiphon::{CancelScope, Cancelled, Outcome, run, spawn, yield_now};
 use expect_test::expect;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{Count, Touch, check, hooked_waker, poll_once, poll_with, unhook};
 
 #[test]
@@ -24,19 +25,19 @@ fn an_event_wakes_all_who_wait_in_their_order() {
                 .map(|n| {
                     let (event, trace) = (Rc::clone(&event), trace.clone());
                     spawn(async move || {
-                        event.wait().await;
+                        event.wait().await.unwrap();
                         trace.say(format_args!("task {n} goes on"));
                     })
                 })
                 .collect();
-            yield_now().await;
+            yield_now().await.unwrap();
             trace.say("set");
             event.set();
             event.set();
             for task in tasks {
                 task.await.unwrap();
             }
-            event.wait().await;
+            event.wait().await.unwrap();
             trace.say("no more waiting");
         },
         expect![[r#"
@@ -143,7 +144,7 @@ fn a_barrier_opens_for_each_round_and_has_one_leader_in_it() {
                     let (barrier, trace) = (Rc::clone(&barrier), trace.clone());
                     spawn(async move || {
                         for round in 0..2 {
-                            let is_leader = barrier.wait().await.is_leader();
+                            let is_leader = barrier.wait().await.unwrap().is_leader();
                             trace.say(format_args!(
                                 "{n} passes round {round}{}",
                                 if is_leader { " as leader" } else { "" }
@@ -193,7 +194,7 @@ fn one_that_is_forgotten_at_a_barrier_did_come() {
         let mut forgotten = barrier.wait();
         assert!(poll_once(&mut forgotten).is_pending());
         mem::forget(forgotten);
-        assert!(barrier.wait().await.is_leader());
+        assert!(barrier.wait().await.unwrap().is_leader());
     });
 }
 
@@ -225,4 +226,125 @@ fn a_waker_that_comes_to_the_barrier_when_it_is_cloned_is_counted() {
 #[should_panic(expected = "at least one task")]
 fn a_barrier_for_nobody_is_refused() {
     let _ = Barrier::new(0);
+}
+
+impl Place for Event {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        Self::default()
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        Self::wait(self).await
+    }
+
+    fn release(&self) {
+        self.set();
+    }
+}
+
+/// A barrier for two.
+struct Pair(&'static Barrier);
+
+impl Place for Pair {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        Self(Box::leak(Box::new(Barrier::new(2))))
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        self.0.wait().await.map(drop)
+    }
+
+    /// The other comes. If it is the first, it never hears that the barrier has opened.
+    fn release(&self) {
+        let mut wait = self.0.wait();
+        if poll_once(&mut wait).is_pending() {
+            mem::forget(wait);
+        }
+    }
+}
+
+cancel_tests!(cancelled_at_an_event: Event, cancelled_at_a_barrier: Pair);
+
+#[test]
+fn a_cancelled_waiter_does_not_keep_the_others_from_hearing_of_an_event() {
+    in_the_middle_of_a_queue::<Event>();
+}
+
+/// As at asyncio's barriers, the others wait on, and whoever comes instead makes up the number.
+#[test]
+fn one_that_is_cancelled_at_a_barrier_is_missed() {
+    check(
+        async |trace| {
+            let barrier = Rc::new(Barrier::new(3));
+            let come = |n: u32| {
+                let (barrier, trace, scope) =
+                    (Rc::clone(&barrier), trace.clone(), CancelScope::new());
+                let task = spawn({
+                    let scope = scope.clone();
+                    async move || {
+                        let outcome = scope.run(async || barrier.wait().await).await;
+                        trace.say(match outcome {
+                            Outcome::Done(passed) if passed.is_leader() => format!("{n} leads"),
+                            Outcome::Done(_) => format!("{n} passes"),
+                            _ => format!("{n} is cancelled"),
+                        });
+                    }
+                });
+                (scope, task)
+            };
+            let (scope, gone) = come(0);
+            let (_, first) = come(1);
+            yield_now().await.unwrap();
+            scope.cancel("on purpose");
+            gone.await.unwrap();
+            let (_, second) = come(2);
+            yield_now().await.unwrap();
+            trace.say("two wait");
+            let (_, third) = come(3);
+            for task in [first, second, third] {
+                task.await.unwrap();
+            }
+            trace.say(format_args!("{barrier:?}"));
+        },
+        expect![[r#"
+            0 is cancelled
+            two wait
+            3 leads
+            1 passes
+            2 passes
+            Barrier { size: 3, arrived: 0, round: 1, .. }
+        "#]],
+    );
+}
+
+/// It opens and is cancelled in one go: that round stands, and the next one begins with nobody.
+#[test]
+fn a_cancel_after_the_barrier_has_opened_counts_nobody_out() {
+    run(async || {
+        let barrier = Rc::new(Barrier::new(2));
+        let scope = CancelScope::new();
+        let task = spawn({
+            let (barrier, scope) = (Rc::clone(&barrier), scope.clone());
+            async move || {
+                scope
+                    .run(async || {
+                        barrier.wait().await.unwrap();
+                        barrier.wait().await
+                    })
+                    .await
+            }
+        });
+        yield_now().await.unwrap();
+        assert!(barrier.wait().await.unwrap().is_leader());
+        scope.cancel("on purpose");
+        assert!(task.await.unwrap().is_cancelled());
+        let mut next = barrier.wait();
+        assert!(poll_once(&mut next).is_pending());
+        assert!(poll_once(&mut barrier.wait()).is_ready());
+        assert!(poll_once(&mut next).is_ready());
+    });
 }

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use antiphon::sync::{EventHub, EventHubWait};
-use antiphon::{run, spawn, yield_now};
+use antiphon::{CancelScope, Cancelled, run, spawn, yield_now};
 use expect_test::expect;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{
     Count, Guest, STEPS, Touch, check, hooked_waker, poll_once, poll_with, tries, unhook,
 };
@@ -36,7 +37,7 @@ fn each_event_resumes_the_first_who_waits_for_it() {
                     tasks.push(spawn(async move || {
                         for event in ['B', 'C'] {
                             trace.say(format_args!("  {n} waits for {event}"));
-                            hub.wait(event).await;
+                            hub.wait(event).await.unwrap();
                         }
                         trace.say(format_args!("  {n} is done"));
                     }));
@@ -47,7 +48,7 @@ fn each_event_resumes_the_first_who_waits_for_it() {
                         if heard { "" } else { ": nobody waits" }
                     ));
                 }
-                yield_now().await;
+                yield_now().await.unwrap();
             }
             trace.say(format_args!("{hub:?}"));
         },
@@ -86,8 +87,8 @@ fn an_event_brings_a_value_to_one() {
         hub.fire_with("data", vec![1]).unwrap();
         hub.fire_with("data", vec![2]).unwrap();
         assert!(hub.fire_with("data", vec![3]).is_err());
-        assert_eq!(poll_once(&mut second), Poll::Ready(vec![2]));
-        assert_eq!(poll_once(&mut first), Poll::Ready(vec![1]));
+        assert_eq!(poll_once(&mut second), Poll::Ready(Ok(vec![2])));
+        assert_eq!(poll_once(&mut first), Poll::Ready(Ok(vec![1])));
     });
 }
 
@@ -126,7 +127,7 @@ fn an_event_goes_on_to_the_next_if_the_first_goes_away() {
         assert_eq!(woken.get(), 0);
         drop(chosen);
         assert_eq!(woken.get(), 1);
-        assert_eq!(poll_once(&mut next), Poll::Ready(7));
+        assert_eq!(poll_once(&mut next), Poll::Ready(Ok(7)));
     });
 }
 
@@ -246,7 +247,7 @@ fn a_forgotten_wait_takes_one_event() {
         hub.fire_with(&1, Box::new(1)).unwrap();
         assert!(poll_once(&mut next).is_pending());
         hub.fire_with(&1, Box::new(2)).unwrap();
-        assert_eq!(poll_once(&mut next), Poll::Ready(Box::new(2)));
+        assert_eq!(poll_once(&mut next), Poll::Ready(Ok(Box::new(2))));
     });
 }
 
@@ -288,6 +289,60 @@ fn a_name_must_not_use_the_hub_that_looks_for_it() {
         );
         assert!(hub.fire(&Nosy(1)));
         assert!(poll_once(&mut wait).is_ready());
+    });
+}
+
+impl Place for EventHub<&'static str> {
+    type Error = Cancelled;
+
+    const IS_REMEMBERED: bool = false;
+
+    fn new() -> Self {
+        Self::new()
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        EventHub::wait(self, "x").await
+    }
+
+    fn release(&self) {
+        self.fire("x");
+    }
+}
+
+cancel_tests!(waiting: EventHub<&'static str>);
+
+#[test]
+fn one_cancelled_in_the_middle_of_a_line_lets_the_others_move_up() {
+    in_the_middle_of_a_queue::<EventHub<&str>>();
+}
+
+/// The events of those who were cancelled are for those behind them, and their names are forgotten.
+#[test]
+fn one_that_was_cancelled_takes_no_event_and_leaves_no_name() {
+    run(async || {
+        let hub = EventHub::<&str, u32>::new();
+        let scope = CancelScope::new();
+        let mut behind = hub.wait("x");
+        let outcome = scope.run(async || {
+            let [mut chosen, mut waiting, mut alone] = ["x", "x", "y"].map(|name| hub.wait(name));
+            for wait in [&mut chosen, &mut waiting, &mut alone, &mut behind] {
+                assert!(poll_once(wait).is_pending());
+            }
+            hub.fire_with("x", 1).unwrap();
+            scope.cancel("on purpose");
+            assert_eq!((hub.waiting("x"), hub.waiting("y")), (2, 1));
+            for wait in [&mut waiting, &mut alone] {
+                assert!(matches!(poll_once(wait), Poll::Ready(Err(_))));
+            }
+            assert_eq!(format!("{hub:?}"), r#"{"x": 1}"#);
+            hub.fire_with("x", 2).unwrap();
+            assert_eq!(poll_once(&mut chosen), Poll::Ready(Ok(1)));
+            hub.wait("z").await
+        });
+        assert!(outcome.await.is_cancelled());
+        assert_eq!(poll_once(&mut behind), Poll::Ready(Ok(2)));
+        assert_eq!(format!("{hub:?}"), "{}");
     });
 }
 
@@ -369,7 +424,7 @@ proptest! {
                         let poll = poll_with(wait, &Arc::clone(count).into());
                         let position = model.waits.iter().position(|wait| wait.index == index).expect("it waits");
                         let handed = model.waits[position].handed;
-                        prop_assert_eq!(poll, handed.map_or(Poll::Pending, Poll::Ready));
+                        prop_assert_eq!(poll, handed.map_or(Poll::Pending, |event| Poll::Ready(Ok(event))));
                         if handed.is_some() {
                             waits[index] = None;
                             model.waits.remove(position);

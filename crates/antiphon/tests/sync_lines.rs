@@ -54,15 +54,17 @@ fn each_wait_has_a_kind_and_a_line() {
     check(
         async |trace| {
             let mutex = Mutex::new(());
-            let _held = mutex.lock().await;
+            let _held = mutex.lock().await.unwrap();
             look!(trace, mutex.lock());
 
             let (other, condvar) = (Mutex::new(()), Condvar::new());
-            look!(trace, condvar.wait(other.lock().await));
-            look!(trace, condvar.wait_while(other.lock().await, |()| true));
+            let guard = other.lock().await.unwrap();
+            look!(trace, condvar.wait(guard));
+            let guard = other.lock().await.unwrap();
+            look!(trace, condvar.wait_while(guard, |()| true));
 
             let rwlock = RwLock::new(());
-            let _writing = rwlock.write().await;
+            let _writing = rwlock.write().await.unwrap();
             look!(trace, rwlock.read());
             look!(trace, rwlock.write());
 

@@ -14,12 +14,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use antiphon::sync::Mutex;
 use antiphon::sync::mpsc::{self, SendError, TryRecvError, TrySendError};
-use antiphon::{run, spawn, yield_now};
+use antiphon::{
+    CancelScope, Cancelled, Outcome, find_cancelled, is_cancelled, run, spawn, yield_now,
+};
 use expect_test::expect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{
     Count, Guest, STEPS, Touch, check, hooked_waker, poll_once, poll_with, tries, unhook,
 };
@@ -41,7 +45,7 @@ fn senders_get_room_in_the_order_in_which_they_asked() {
                 })
                 .collect();
             drop(sender);
-            while let Some((task, n)) = receiver.recv().await {
+            while let Some((task, n)) = receiver.recv().await.unwrap() {
                 trace.say(format_args!("received {n} of task {task}"));
             }
             for task in tasks {
@@ -154,12 +158,12 @@ fn the_put_cancelled_race() {
         for send in [&mut b, &mut c, &mut d] {
             assert!(poll_once(send).is_pending());
         }
-        assert_eq!(receiver.recv().await, Some("a"));
+        assert_eq!(receiver.recv().await, Ok(Some("a")));
         drop(b);
         assert!(poll_once(&mut c).is_ready());
-        assert_eq!(receiver.recv().await, Some("c"));
+        assert_eq!(receiver.recv().await, Ok(Some("c")));
         assert!(poll_once(&mut d).is_ready());
-        assert_eq!(receiver.recv().await, Some("d"));
+        assert_eq!(receiver.recv().await, Ok(Some("d")));
     });
 }
 
@@ -179,7 +183,7 @@ fn a_recv_that_is_dropped_leaves_the_value_where_it_is() {
         assert_eq!(woken.get(), 1);
         drop(chosen);
         assert_eq!(receiver.len(), 1);
-        assert_eq!(receiver.recv().await, Some(1));
+        assert_eq!(receiver.recv().await, Ok(Some(1)));
     });
 }
 
@@ -196,7 +200,7 @@ fn a_forgotten_recv_is_not_in_the_next_ones_way() {
         assert!(poll_with(&mut next, &waker).is_pending());
         sender.send(1).await.unwrap();
         assert_eq!((old.get(), new.get()), (0, 1));
-        assert_eq!(poll_once(&mut next), Poll::Ready(Some(1)));
+        assert_eq!(poll_once(&mut next), Poll::Ready(Ok(Some(1))));
     });
 }
 
@@ -209,11 +213,11 @@ fn a_forgotten_send_keeps_the_room_that_it_is_promised() {
         let mut forgotten = sender.send(3);
         assert!(poll_once(&mut forgotten).is_pending());
         mem::forget(forgotten);
-        assert_eq!(receiver.recv().await, Some(1));
-        assert_eq!(receiver.recv().await, Some(2));
+        assert_eq!(receiver.recv().await, Ok(Some(1)));
+        assert_eq!(receiver.recv().await, Ok(Some(2)));
         sender.send(4).await.unwrap();
         assert!(sender.try_send(5).is_err());
-        assert_eq!(receiver.recv().await, Some(4));
+        assert_eq!(receiver.recv().await, Ok(Some(4)));
     });
 }
 
@@ -230,7 +234,7 @@ fn a_permit_holds_room_and_gives_it_up() {
         };
         permit.send('x').unwrap();
         assert!(sender.try_send('y').is_err());
-        assert_eq!(receiver.recv().await, Some('x'));
+        assert_eq!(receiver.recv().await, Ok(Some('x')));
         mem::forget(sender.reserve().await);
         assert!(
             sender.try_send('y').is_err(),
@@ -262,9 +266,9 @@ fn the_receiver_hears_when_the_last_sender_goes() {
         other.send(1).await.unwrap();
         drop(other);
         assert_eq!(woken.get(), 1);
-        assert_eq!(poll_once(&mut recv), Poll::Ready(Some(1)));
+        assert_eq!(poll_once(&mut recv), Poll::Ready(Ok(Some(1))));
         drop(recv);
-        assert_eq!(receiver.recv().await, None);
+        assert_eq!(receiver.recv().await, Ok(None));
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
     });
 }
@@ -281,13 +285,19 @@ fn senders_hear_when_the_receiver_goes_and_get_their_values_back() {
         assert!(poll_once(&mut reserve).is_pending());
         assert_eq!(receiver.try_recv(), Ok(1));
         drop(receiver);
-        assert_eq!(poll_once(&mut chosen), Poll::Ready(Err(SendError(2))));
-        assert_eq!(poll_once(&mut waiting), Poll::Ready(Err(SendError(3))));
+        assert_eq!(
+            poll_once(&mut chosen),
+            Poll::Ready(Err(SendError::Closed(2)))
+        );
+        assert_eq!(
+            poll_once(&mut waiting),
+            Poll::Ready(Err(SendError::Closed(3)))
+        );
         assert!(matches!(
             poll_once(&mut reserve),
-            Poll::Ready(Err(SendError(())))
+            Poll::Ready(Err(SendError::Closed(())))
         ));
-        assert_eq!(sender.send(4).await, Err(SendError(4)));
+        assert_eq!(sender.send(4).await, Err(SendError::Closed(4)));
         assert_eq!(sender.try_send(5), Err(TrySendError::Closed(5)));
         assert!(sender.is_closed());
     });
@@ -303,8 +313,8 @@ fn a_closed_channel_is_emptied_and_takes_nothing() {
         assert_eq!(permit.send(2).unwrap_err().into_inner(), 2);
         assert_eq!(sender.try_send(3).unwrap_err().into_inner(), 3);
         assert!(receiver.is_closed());
-        assert_eq!(receiver.recv().await, Some(1));
-        assert_eq!(receiver.recv().await, None);
+        assert_eq!(receiver.recv().await, Ok(Some(1)));
+        assert_eq!(receiver.recv().await, Ok(None));
     });
 }
 
@@ -350,7 +360,7 @@ fn a_waker_that_sends_when_it_is_cloned_is_not_missed() {
         });
         assert_eq!(
             poll_with(&mut receiver.recv(), &waker),
-            Poll::Ready(Some(1))
+            Poll::Ready(Ok(Some(1)))
         );
         unhook();
     });
@@ -419,9 +429,9 @@ fn poll_recv_wakes_the_last_waker() {
         sender.try_send(1).unwrap();
         sender.try_send(2).unwrap();
         assert_eq!((old.get(), new.get()), (0, 1));
-        assert_eq!(poll(&waker), Poll::Ready(Some(1)));
+        assert_eq!(poll(&waker), Poll::Ready(Ok(Some(1))));
         let task = spawn(async move || poll_fn(|cx| receiver.poll_recv(cx)).await);
-        assert_eq!(task.await.unwrap(), Some(2));
+        assert_eq!(task.await.unwrap(), Ok(Some(2)));
     });
 }
 
@@ -431,9 +441,9 @@ fn many_sends_in_one_task_wait_side_by_side() {
         let (sender, mut receiver) = mpsc::channel(2);
         let consumer = spawn(async move || {
             let mut values = Vec::new();
-            while let Some(n) = receiver.recv().await {
+            while let Some(n) = receiver.recv().await.unwrap() {
                 values.push(n);
-                yield_now().await;
+                yield_now().await.unwrap();
             }
             values
         });
@@ -457,9 +467,9 @@ fn an_unbounded_channel_always_has_room() {
         assert_eq!((receiver.len(), receiver.capacity()), (1000, usize::MAX));
         drop((sender, other));
         for n in 0..1000 {
-            assert_eq!(receiver.recv().await, Some(n));
+            assert_eq!(receiver.recv().await, Ok(Some(n)));
         }
-        assert_eq!(receiver.recv().await, None);
+        assert_eq!(receiver.recv().await, Ok(None));
     });
 }
 
@@ -488,6 +498,249 @@ fn they_print_what_is_known_of_them() {
             format!("{error:?}: {error}"),
             "Closed(..): nobody receives what is sent"
         );
+    });
+}
+
+/// A receiver with nothing to receive.
+struct Empty(mpsc::Sender<()>, RefCell<mpsc::Receiver<()>>);
+
+impl Place for Empty {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(8);
+        Self(sender, RefCell::new(receiver))
+    }
+
+    #[allow(clippy::await_holding_refcell_ref, reason = "one receives at a time")]
+    async fn wait(&self) -> Result<(), Cancelled> {
+        let received = self.1.borrow_mut().recv().await?;
+        assert_eq!(received, Some(()));
+        Ok(())
+    }
+
+    fn release(&self) {
+        self.0.try_send(()).unwrap();
+    }
+}
+
+/// A channel that is full, and is full again when a send has ended.
+struct Full(mpsc::Sender<()>, RefCell<mpsc::Receiver<()>>);
+
+impl Place for Full {
+    type Error = SendError<()>;
+
+    fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(()).unwrap();
+        Self(sender, RefCell::new(receiver))
+    }
+
+    async fn wait(&self) -> Result<(), SendError<()>> {
+        self.0.send(()).await
+    }
+
+    fn release(&self) {
+        self.1.borrow_mut().try_recv().unwrap();
+    }
+}
+
+/// The same, with a permit between.
+struct FullForPermits(Full);
+
+impl Place for FullForPermits {
+    type Error = SendError<()>;
+
+    fn new() -> Self {
+        Self(Full::new())
+    }
+
+    async fn wait(&self) -> Result<(), SendError<()>> {
+        self.0.0.reserve().await?.send(())
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+cancel_tests!(receiving: Empty, sending: Full, reserving: FullForPermits);
+
+#[test]
+fn a_sender_cancelled_in_the_middle_of_the_queue_lets_the_others_move_up() {
+    in_the_middle_of_a_queue::<Full>();
+    in_the_middle_of_a_queue::<FullForPermits>();
+}
+
+/// asyncio's `test_put_cancelled_race`, by delivery: one that is cancelled takes no room, whether or not it stood first; one
+/// that was promised room before uses it.
+#[test]
+fn the_put_cancelled_race_by_delivery() {
+    check(
+        async |trace| {
+            let (sender, mut receiver) = mpsc::channel(1);
+            let scopes = ["a", "b", "c", "d", "e"].map(|value| (value, CancelScope::new()));
+            let mut tasks = Vec::new();
+            for (value, scope) in &scopes {
+                let (value, scope) = (*value, scope.clone());
+                let (sender, trace) = (sender.clone(), trace.clone());
+                tasks.push(spawn(async move || {
+                    match scope.run(async || sender.send(value).await).await {
+                        Outcome::Done(()) => trace.say(format_args!("{value} was sent")),
+                        Outcome::Failed(error) => panic!("{error}"),
+                        Outcome::Cancelled(cancelled, error) => {
+                            assert_eq!(error.as_cancelled(), Some(&cancelled));
+                            trace.say(format_args!("{} came back", error.into_inner()));
+                        }
+                    }
+                }));
+            }
+            drop(sender);
+            yield_now().await.unwrap();
+            scopes[1]
+                .1
+                .cancel("first in line, and promised room before it has heard");
+            trace.say(receiver.recv().await.unwrap().unwrap());
+            scopes[2].1.cancel("while it waits, first in line");
+            trace.say(receiver.recv().await.unwrap().unwrap());
+            scopes[4].1.cancel("while it waits, last in line");
+            trace.say(receiver.recv().await.unwrap().unwrap());
+            assert_eq!(receiver.recv().await, Ok(None));
+            for task in tasks {
+                task.await.unwrap();
+            }
+        },
+        expect![[r#"
+            a was sent
+            a
+            b was sent
+            c came back
+            b
+            d was sent
+            e came back
+            d
+        "#]],
+    );
+}
+
+/// asyncio's `test_get_cancelled_race`: two take turns at the receiver, and the first is cancelled, before a value comes and
+/// after.
+#[test]
+fn the_get_cancelled_race_by_delivery() {
+    check(
+        async |trace| {
+            let (sender, receiver) = mpsc::channel(2);
+            let receiver = Rc::new(Mutex::new(receiver));
+            let get = |name: &'static str| {
+                let (receiver, trace, scope) =
+                    (Rc::clone(&receiver), trace.clone(), CancelScope::new());
+                let inner = scope.clone();
+                let task = spawn(async move || {
+                    let outcome = inner
+                        .run(async || receiver.lock().await?.recv().await)
+                        .await;
+                    trace.say(match outcome {
+                        Outcome::Done(value) => format!("{name} has {value:?}"),
+                        outcome => format!("{name} is cancelled: {}", outcome.is_cancelled()),
+                    });
+                });
+                (scope, task)
+            };
+            let (scope, first) = get("first");
+            let (_, second) = get("second");
+            yield_now().await.unwrap();
+            scope.cancel("before the value");
+            first.await.unwrap();
+            sender.send('a').await.unwrap();
+            second.await.unwrap();
+
+            let (scope, third) = get("third");
+            let (_, fourth) = get("fourth");
+            yield_now().await.unwrap();
+            sender.send('b').await.unwrap();
+            scope.cancel("after the value");
+            third.await.unwrap();
+            sender.send('c').await.unwrap();
+            fourth.await.unwrap();
+        },
+        expect![[r#"
+            first is cancelled: true
+            second has Some('a')
+            third has Some('b')
+            fourth has Some('c')
+        "#]],
+    );
+}
+
+/// The receiver keeps its leaf from one wait to the next: each is refused with all that belongs to it, and takes nothing.
+#[test]
+fn a_polled_receiver_is_cancelled_again_and_again_and_loses_nothing() {
+    run(async || {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let mut poll =
+            |waker: &Waker| receiver.poll_recv(&mut std::task::Context::from_waker(waker));
+        assert!(poll(Waker::noop()).is_pending(), "it waits outside");
+        let scope = CancelScope::new();
+        let outcome = scope.run(async || {
+            scope.cancel("on purpose");
+            let cancelled = scope.cancelled().unwrap();
+            assert_eq!(poll(Waker::noop()), Poll::Ready(Err(cancelled.clone())));
+            sender.try_send(1).unwrap();
+            for _ in 0..2 {
+                let (woken, waker) = Count::new();
+                assert!(poll(&waker).is_pending());
+                assert_eq!(woken.get(), 1, "it gives way, and no more");
+                assert_eq!(poll(&waker), Poll::Ready(Err(cancelled.clone())));
+            }
+            Err::<(), _>(cancelled)
+        });
+        assert!(outcome.await.is_cancelled());
+        assert_eq!(poll(Waker::noop()), Poll::Ready(Ok(Some(1))));
+    });
+}
+
+/// Chosen for a value that was then taken in another way, it has to wait anew, and must not sleep through the cancel.
+#[test]
+fn a_receiver_that_was_chosen_in_vain_hears_of_the_cancel() {
+    run(async || {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let scope = CancelScope::new();
+        let outcome = scope.run(async || {
+            assert!(
+                poll_fn(|cx| Poll::Ready(receiver.poll_recv(cx)))
+                    .await
+                    .is_pending()
+            );
+            sender.try_send(1).unwrap();
+            assert_eq!(receiver.try_recv(), Ok(1));
+            scope.cancel("on purpose");
+            poll_fn(|cx| receiver.poll_recv(cx)).await
+        });
+        assert!(outcome.await.is_cancelled());
+        assert_eq!(sender.try_send(2), Ok(()));
+    });
+}
+
+/// A sender is told that the channel is closed only where it may begin to look.
+#[test]
+fn in_a_cancelled_scope_nobody_hears_that_the_channel_is_closed() {
+    run(async || {
+        let (sender, mut receiver) = mpsc::channel::<u8>(1);
+        receiver.close();
+        let scope = CancelScope::new();
+        scope.cancel("on purpose");
+        let outcome = scope.run(async || {
+            assert!(receiver.recv().await.is_err());
+            assert!(is_cancelled(&sender.reserve().await.unwrap_err()));
+            sender.send(1).await
+        });
+        let error = outcome.await.into_result().unwrap_err();
+        assert_eq!(find_cancelled(&error), scope.cancelled().as_ref());
+        assert_eq!(error.to_string(), "the wait for room was cancelled");
+        assert!(format!("{error:?}").starts_with("Cancelled(.., Cancelled {"));
+        assert_eq!(error.into_inner(), 1);
+        assert_eq!(sender.send(2).await, Err(SendError::Closed(2)));
+        assert_eq!(receiver.recv().await, Ok(None));
     });
 }
 
@@ -583,7 +836,7 @@ proptest! {
                         if let Poll::Ready(result) = poll {
                             model.leave(index);
                             if model.is_closed {
-                                prop_assert_eq!(result, Err(SendError(*value)));
+                                prop_assert_eq!(result, Err(SendError::Closed(*value)));
                             } else {
                                 prop_assert_eq!(result, Ok(()));
                                 model.values.push_back(*value);
@@ -614,12 +867,13 @@ proptest! {
                         let waker = Waker::from(Arc::clone(count));
                         let poll = receiver.poll_recv(&mut std::task::Context::from_waker(&waker));
                         let expected = match model.values.pop_front() {
-                            Some(value) => Poll::Ready(Some(value)),
-                            None if model.is_closed => Poll::Ready(None),
+                            Some(value) => Poll::Ready(Ok(Some(value))),
+                            None if model.is_closed => Poll::Ready(Ok(None)),
                             None => Poll::Pending,
                         };
+                        let is_ready = poll.is_ready();
                         prop_assert_eq!(poll, expected);
-                        if poll.is_ready() {
+                        if is_ready {
                             receiving = None;
                         }
                         model.promise();

@@ -6,7 +6,7 @@
 
 mod sync_support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::Rc;
@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use antiphon::sync::{Mutex, MutexGuard, MutexLock};
-use antiphon::{run, spawn, yield_now};
+use antiphon::{CancelScope, Cancelled, Outcome, run, spawn, yield_now};
 use expect_test::expect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{Count, STEPS, Touch, check, hooked_waker, poll_once, poll_with, tries, unhook};
 
 /// asyncio's `test_acquire_fifo_order_2` to `_4`.
@@ -32,9 +33,9 @@ fn tasks_lock_in_the_order_in_which_they_asked() {
                     let (mutex, trace) = (Rc::clone(&mutex), trace.clone());
                     spawn(async move || {
                         for round in 0..2 {
-                            let _guard = mutex.lock().await;
+                            let _guard = mutex.lock().await.unwrap();
                             trace.say(format_args!("task {n} locks, round {round}"));
-                            yield_now().await;
+                            yield_now().await.unwrap();
                         }
                     })
                 })
@@ -57,7 +58,7 @@ fn tasks_lock_in_the_order_in_which_they_asked() {
 #[test]
 fn a_free_lock_needs_no_loop() {
     let mutex = Mutex::new(1);
-    let Poll::Ready(mut guard) = poll_once(&mut mutex.lock()) else {
+    let Poll::Ready(Ok(mut guard)) = poll_once(&mut mutex.lock()) else {
         panic!("it is free")
     };
     *guard += 1;
@@ -88,7 +89,7 @@ fn nobody_overtakes_one_that_was_handed_the_lock() {
         assert!(mutex.try_lock().is_none());
         let mut late = mutex.lock();
         assert!(poll_once(&mut late).is_pending());
-        let Poll::Ready(guard) = poll_once(&mut waiter) else {
+        let Poll::Ready(Ok(guard)) = poll_once(&mut waiter) else {
             panic!("it was handed the lock")
         };
         drop(guard);
@@ -118,7 +119,7 @@ fn a_future_dropped_while_it_waits_lets_the_others_move_up() {
         }
         drop(middle);
         drop(guard);
-        let Poll::Ready(guard) = poll_once(&mut first) else {
+        let Poll::Ready(Ok(guard)) = poll_once(&mut first) else {
             panic!("first come")
         };
         assert!(poll_once(&mut last).is_pending());
@@ -231,7 +232,7 @@ fn a_lock_outlives_the_loop_and_those_who_waited_in_it() {
         !mutex.is_locked(),
         "the queue of a loop that has ended is empty"
     );
-    run(async || drop(mutex.lock().await));
+    run(async || drop(mutex.lock().await.unwrap()));
 }
 
 #[test]
@@ -241,13 +242,13 @@ fn a_panic_unlocks_and_poisons_nothing() {
         let task = spawn({
             let mutex = Rc::clone(&mutex);
             async move || {
-                *mutex.lock().await = 1;
-                let _guard = mutex.lock().await;
+                *mutex.lock().await.unwrap() = 1;
+                let _guard = mutex.lock().await.unwrap();
                 panic!("in the critical section");
             }
         });
         assert!(task.await.unwrap_err().is_panic());
-        assert_eq!(*mutex.lock().await, 1);
+        assert_eq!(*mutex.lock().await.unwrap(), 1);
     });
 }
 
@@ -256,13 +257,13 @@ fn a_combinator_with_wakers_of_its_own_waits_in_order() {
     check(
         async |trace| {
             let mutex = Mutex::new(0);
-            let guard = mutex.lock().await;
+            let guard = mutex.lock().await.unwrap();
             let waits: FuturesUnordered<_> = (0..3)
                 .map(|n| {
                     let (mutex, trace) = (&mutex, &trace);
                     async move {
-                        let mut guard = mutex.lock().await;
-                        yield_now().await;
+                        let mut guard = mutex.lock().await.unwrap();
+                        yield_now().await.unwrap();
                         *guard += 1;
                         trace.say(format_args!("{n} makes it {guard}"));
                     }
@@ -311,7 +312,7 @@ fn a_waker_may_lock_and_unlock_while_it_is_woken() {
                 let (first, trace) = (Rc::clone(&first), trace.clone());
                 move |touch| {
                     if touch == Touch::Woken {
-                        let Poll::Ready(mut guard) = poll_once(&mut *first.borrow_mut()) else {
+                        let Poll::Ready(Ok(mut guard)) = poll_once(&mut *first.borrow_mut()) else {
                             panic!("handed over")
                         };
                         *guard += 1;
@@ -361,8 +362,8 @@ fn a_waker_may_drop_other_waiters_while_it_is_woken() {
 fn what_is_locked_need_not_be_sized() {
     run(async || {
         let mutex: Rc<Mutex<[u8]>> = Rc::new(Mutex::new([1, 2, 3]));
-        mutex.lock().await[1] = 7;
-        assert_eq!(*mutex.lock().await, [1, 7, 3]);
+        mutex.lock().await.unwrap()[1] = 7;
+        assert_eq!(*mutex.lock().await.unwrap(), [1, 7, 3]);
     });
 }
 
@@ -407,7 +408,7 @@ proptest! {
                         if let Slot::Waiting(lock, count) = &mut slots[index] {
                             let poll = poll_with(lock, &Arc::clone(count).into());
                             prop_assert_eq!(poll.is_ready(), queue[0] == index);
-                            if let Poll::Ready(guard) = poll {
+                            if let Poll::Ready(Ok(guard)) = poll {
                                 slots[index] = Slot::Holding(guard);
                             }
                         }
@@ -431,4 +432,164 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// A lock that somebody has.
+struct Locked(&'static Mutex<()>, RefCell<Option<MutexGuard<'static, ()>>>);
+
+impl Place for Locked {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        let mutex: &'static Mutex<()> = Box::leak(Box::default());
+        Self(mutex, RefCell::new(mutex.try_lock()))
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        self.0.lock().await.map(drop)
+    }
+
+    fn release(&self) {
+        drop(self.1.take());
+    }
+}
+
+cancel_tests!(cancelled: Locked);
+
+#[test]
+fn a_cancelled_waiter_lets_those_behind_it_move_up() {
+    in_the_middle_of_a_queue::<Locked>();
+}
+
+/// asyncio's `test_cancel_race`: of two waiters the first is cancelled while the lock is on its way to it. There the
+/// second is woken in its place; here the first has the lock, and the second gets it from there.
+#[test]
+fn a_lock_on_its_way_to_a_cancelled_waiter_arrives_and_goes_on_from_there() {
+    check(
+        async |trace| {
+            let mutex = Rc::new(Mutex::new(()));
+            let guard = mutex.lock().await.unwrap();
+            let scope = CancelScope::new();
+            let first = spawn({
+                let (mutex, trace, scope) = (Rc::clone(&mutex), trace.clone(), scope.clone());
+                async move || {
+                    let outcome = scope.run(async || {
+                        let _guard = mutex.lock().await?;
+                        trace.say("the first has the lock");
+                        yield_now().await
+                    });
+                    assert!(outcome.await.is_cancelled());
+                    trace.say("the first is cancelled, and has unlocked");
+                }
+            });
+            let second = spawn({
+                let (mutex, trace) = (Rc::clone(&mutex), trace.clone());
+                async move || {
+                    let _guard = mutex.lock().await.unwrap();
+                    trace.say("the second has the lock");
+                }
+            });
+            yield_now().await.unwrap();
+            drop(guard);
+            scope.cancel("at the same moment");
+            first.await.unwrap();
+            second.await.unwrap();
+            assert!(!mutex.is_locked());
+        },
+        expect![[r#"
+            the first has the lock
+            the first is cancelled, and has unlocked
+            the second has the lock
+        "#]],
+    );
+}
+
+/// asyncio's `test_cancel_release_race` and `test_acquire_hang`: the lock is given back, and all who wait but the last are
+/// cancelled before they run. The last one gets it.
+#[test]
+fn a_lock_does_not_hang_between_cancelled_waiters() {
+    run(async || {
+        let mutex = Rc::new(Mutex::new(()));
+        let guard = mutex.lock().await.unwrap();
+        let scope = CancelScope::new();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let (mutex, scope) = (Rc::clone(&mutex), CancelScope::new());
+                let task = spawn({
+                    let scope = scope.clone();
+                    async move || scope.run(async || mutex.lock().await.map(drop)).await
+                });
+                (scope, task)
+            })
+            .collect();
+        let last = spawn({
+            let (mutex, scope) = (Rc::clone(&mutex), scope.clone());
+            async move || scope.run(async || mutex.lock().await.map(drop)).await
+        });
+        yield_now().await.unwrap();
+        for (scope, _) in &waiting[1..] {
+            scope.cancel("before the lock is given back");
+        }
+        drop(guard);
+        waiting[0].0.cancel("after it was");
+        let mut ends = Vec::new();
+        for (_, task) in waiting {
+            ends.push(task.await.unwrap().is_cancelled());
+        }
+        assert_eq!(ends, [false, true, true]);
+        assert_eq!(last.await.unwrap(), Outcome::Done(()));
+        assert!(!mutex.is_locked());
+    });
+}
+
+#[test]
+fn a_cancelled_scope_does_not_keep_from_trying() {
+    run(async || {
+        let mutex = Mutex::new(());
+        let scope = CancelScope::new();
+        let outcome = scope.run(async || {
+            scope.cancel("on purpose");
+            assert!(mutex.try_lock().is_some());
+            assert!(mutex.lock().await.is_err());
+            Ok::<_, Cancelled>("it is not a wait")
+        });
+        assert_eq!(outcome.await, Outcome::Done("it is not a wait"));
+    });
+}
+
+/// The scope is cancelled while the waiter joins, by the clone of its waker: nobody else will wake it.
+#[test]
+fn a_waker_that_cancels_when_it_is_cloned_is_woken() {
+    run(async || {
+        let mutex: &'static Mutex<()> = Box::leak(Box::default());
+        let _guard = mutex.try_lock().unwrap();
+        let scope = CancelScope::new();
+        let woken = Rc::new(Cell::new(0));
+        let outcome = scope.run(async || {
+            let waker = hooked_waker({
+                let (scope, woken) = (scope.clone(), Rc::clone(&woken));
+                move |touch| match touch {
+                    Touch::Cloned => drop(scope.cancel("on purpose")),
+                    Touch::Woken => woken.set(woken.get() + 1),
+                    Touch::Dropped => {}
+                }
+            });
+            let mut lock = mutex.lock();
+            assert!(poll_with(&mut lock, &waker).is_pending());
+            assert_eq!(woken.get(), 1);
+            let Poll::Ready(Err(cancelled)) = poll_with(&mut lock, &waker) else {
+                panic!("it ends")
+            };
+            Err::<(), _>(cancelled)
+        });
+        assert!(outcome.await.is_cancelled());
+        unhook();
+    });
+}
+
+/// The flag that says so stayed set on the thread when a loop had ended with tasks left.
+#[test]
+fn after_a_cancelled_loop_a_free_lock_still_needs_none() {
+    run(async || drop(spawn(async || yield_now().await)));
+    assert!(poll_once(&mut Mutex::new(()).lock()).is_ready());
 }

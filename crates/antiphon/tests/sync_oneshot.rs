@@ -11,9 +11,10 @@ use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 
-use antiphon::sync::oneshot::{self, TryRecvError};
-use antiphon::{run, spawn, yield_now};
+use antiphon::sync::oneshot::{self, RecvError, TryRecvError};
+use antiphon::{CancelScope, Cancelled, find_cancelled, run, shield, spawn, yield_now};
 use expect_test::expect;
+use sync_support::cancels::{Place, cancel_tests};
 use sync_support::{Count, Guest, Touch, check, hooked_waker, poll_once, poll_with, unhook};
 
 #[test]
@@ -25,7 +26,7 @@ fn a_value_sent_before_or_after_the_wait_is_received() {
 
         let (sender, receiver) = oneshot::channel();
         let task = spawn(async move || receiver.await.unwrap());
-        yield_now().await;
+        yield_now().await.unwrap();
         sender.send(2).unwrap();
         assert_eq!(task.await.unwrap(), 2);
     });
@@ -39,7 +40,10 @@ fn the_receiver_hears_when_the_sender_goes_without_sending() {
         assert!(poll_with(&mut receiver, &waker).is_pending());
         drop(sender);
         assert_eq!(woken.get(), 1);
-        assert!(matches!(poll_once(&mut receiver), Poll::Ready(Err(_))));
+        assert_eq!(
+            poll_once(&mut receiver),
+            Poll::Ready(Err(RecvError::Closed))
+        );
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
     });
 }
@@ -50,7 +54,7 @@ fn the_sender_gets_its_value_back_when_the_receiver_is_gone() {
         let (sender, receiver) = oneshot::channel();
         drop(receiver);
         assert!(sender.is_closed());
-        sender.closed().await;
+        sender.closed().await.unwrap();
         assert_eq!(sender.send(5).unwrap_err().into_inner(), 5);
     });
 }
@@ -193,4 +197,113 @@ fn a_waker_may_drop_the_receiver_while_it_is_woken() {
             sent
         "#]],
     );
+}
+
+/// A receiver. One that is dropped while it waits has a successor.
+#[derive(Default)]
+struct Receiving {
+    sender: RefCell<Option<oneshot::Sender<()>>>,
+    receiver: RefCell<Option<oneshot::Receiver<()>>>,
+}
+
+impl Receiving {
+    fn open(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.sender.replace(Some(sender));
+        receiver
+    }
+}
+
+impl Place for Receiving {
+    type Error = RecvError;
+
+    fn new() -> Self {
+        let place = Self::default();
+        place.receiver.replace(Some(place.open()));
+        place
+    }
+
+    async fn wait(&self) -> Result<(), RecvError> {
+        let receiver = self.receiver.take();
+        let mut receiver = receiver.unwrap_or_else(|| self.open());
+        let result = (&mut receiver).await;
+        self.receiver.replace(Some(receiver));
+        result
+    }
+
+    fn release(&self) {
+        self.sender.take().unwrap().send(()).unwrap();
+    }
+}
+
+/// A sender that waits for the receiver to go.
+struct Closing(oneshot::Sender<()>, RefCell<Option<oneshot::Receiver<()>>>);
+
+impl Place for Closing {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        let (sender, receiver) = oneshot::channel();
+        Self(sender, RefCell::new(Some(receiver)))
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        self.0.closed().await
+    }
+
+    fn release(&self) {
+        drop(self.1.take());
+    }
+}
+
+cancel_tests!(receiving: Receiving, closing: Closing);
+
+/// The receiver keeps its leaf from one wait to the next: each is refused with all that belongs to it.
+#[test]
+fn a_receiver_is_cancelled_again_and_again_and_loses_nothing() {
+    run(async || {
+        let (sender, mut receiver) = oneshot::channel();
+        assert!(poll_once(&mut receiver).is_pending(), "it waits outside");
+        let scope = CancelScope::new();
+        let outcome = scope.run(async || {
+            scope.cancel("on purpose");
+            let mut ended = Vec::new();
+            let Poll::Ready(Err(error)) = poll_once(&mut receiver) else {
+                panic!("the wait under way ends")
+            };
+            ended.push(error);
+            sender.send(1).unwrap();
+            for _ in 0..2 {
+                let (woken, waker) = Count::new();
+                assert!(poll_with(&mut receiver, &waker).is_pending());
+                assert_eq!(woken.get(), 1, "it gives way, and no more");
+                let Poll::Ready(Err(error)) = poll_once(&mut receiver) else {
+                    panic!("nothing is taken in a cancelled scope")
+                };
+                ended.push(error);
+            }
+            for error in &ended {
+                assert_eq!(find_cancelled(error), scope.cancelled().as_ref());
+                assert_eq!(error.to_string(), "the wait for a value was cancelled");
+            }
+            assert_eq!(shield(async || (&mut receiver).await).await, Ok(1));
+            Err::<(), _>(ended)
+        });
+        assert!(outcome.await.is_cancelled());
+    });
+}
+
+/// That nobody sends any more is news as well, and is not heard in a cancelled scope.
+#[test]
+fn in_a_cancelled_scope_a_receiver_does_not_look_whether_the_sender_is_gone() {
+    run(async || {
+        let (sender, mut receiver) = oneshot::channel::<()>();
+        drop(sender);
+        let scope = CancelScope::new();
+        scope.cancel("on purpose");
+        let outcome = scope.run(async || (&mut receiver).await);
+        let error = outcome.await.into_result().unwrap_err();
+        assert!(matches!(error, RecvError::Cancelled(_)));
+        assert_eq!(receiver.await, Err(RecvError::Closed));
+    });
 }

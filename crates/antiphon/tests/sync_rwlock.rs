@@ -6,15 +6,17 @@
 
 mod sync_support;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 
 use antiphon::sync::{RwLock, RwLockRead, RwLockReadGuard, RwLockWrite, RwLockWriteGuard};
-use antiphon::{run, spawn, yield_now};
+use antiphon::{CancelScope, Cancelled, run, spawn, yield_now};
 use expect_test::expect;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{STEPS, check, poll_once, tries};
 
 #[test]
@@ -22,7 +24,7 @@ fn readers_go_together_and_writers_alone_in_the_order_in_which_they_asked() {
     check(
         async |trace| {
             let lock = Rc::new(RwLock::new(0));
-            let guard = lock.write().await;
+            let guard = lock.write().await.unwrap();
             let tasks: Vec<_> = ["read", "read", "write", "read", "write"]
                 .into_iter()
                 .enumerate()
@@ -30,21 +32,21 @@ fn readers_go_together_and_writers_alone_in_the_order_in_which_they_asked() {
                     let (lock, trace) = (Rc::clone(&lock), trace.clone());
                     spawn(async move || {
                         if what == "read" {
-                            let guard = lock.read().await;
+                            let guard = lock.read().await.unwrap();
                             trace.say(format_args!("{n} reads {guard:?}"));
-                            yield_now().await;
+                            yield_now().await.unwrap();
                             trace.say(format_args!("{n} has read"));
                         } else {
-                            let mut guard = lock.write().await;
+                            let mut guard = lock.write().await.unwrap();
                             *guard += 1;
                             trace.say(format_args!("{n} writes {guard:?}"));
-                            yield_now().await;
+                            yield_now().await.unwrap();
                             trace.say(format_args!("{n} has written"));
                         }
                     })
                 })
                 .collect();
-            yield_now().await;
+            yield_now().await.unwrap();
             drop(guard);
             for task in tasks {
                 task.await.unwrap();
@@ -214,14 +216,14 @@ proptest! {
                             let poll = poll_once(read);
                             prop_assert_eq!(poll.is_ready(), expected);
                             if let Poll::Ready(guard) = poll {
-                                slots[index] = Slot::Reading(guard);
+                                slots[index] = Slot::Reading(guard.unwrap());
                             }
                         }
                         Slot::Write(write) => {
                             let poll = poll_once(write);
                             prop_assert_eq!(poll.is_ready(), expected);
                             if let Poll::Ready(guard) = poll {
-                                slots[index] = Slot::Writing(guard);
+                                slots[index] = Slot::Writing(guard.unwrap());
                             }
                         }
                         Slot::Empty | Slot::Reading(_) | Slot::Writing(_) => {}
@@ -233,4 +235,124 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// A lock that somebody writes, waited for to read it.
+struct ReadWhileWritten(
+    &'static RwLock<()>,
+    RefCell<Option<RwLockWriteGuard<'static, ()>>>,
+);
+
+impl Place for ReadWhileWritten {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        let lock: &'static RwLock<()> = Box::leak(Box::default());
+        Self(lock, RefCell::new(lock.try_write()))
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        self.0.read().await.map(drop)
+    }
+
+    fn release(&self) {
+        drop(self.1.take());
+    }
+}
+
+/// A lock that somebody reads, waited for to write it.
+struct WriteWhileRead(
+    &'static RwLock<()>,
+    RefCell<Option<RwLockReadGuard<'static, ()>>>,
+);
+
+impl Place for WriteWhileRead {
+    type Error = Cancelled;
+
+    fn new() -> Self {
+        let lock: &'static RwLock<()> = Box::leak(Box::default());
+        Self(lock, RefCell::new(lock.try_read()))
+    }
+
+    async fn wait(&self) -> Result<(), Cancelled> {
+        self.0.write().await.map(drop)
+    }
+
+    fn release(&self) {
+        drop(self.1.take());
+    }
+}
+
+cancel_tests!(cancelled_reader: ReadWhileWritten, cancelled_writer: WriteWhileRead);
+
+#[test]
+fn a_cancelled_waiter_lets_those_behind_it_move_up() {
+    in_the_middle_of_a_queue::<ReadWhileWritten>();
+    in_the_middle_of_a_queue::<WriteWhileRead>();
+}
+
+#[test]
+fn a_writer_that_is_cancelled_makes_way_for_the_readers_behind_it() {
+    check(
+        async |trace| {
+            let lock = Rc::new(RwLock::new(()));
+            let _reading = lock.read().await.unwrap();
+            let scope = CancelScope::new();
+            let writer = spawn({
+                let (lock, trace, scope) = (Rc::clone(&lock), trace.clone(), scope.clone());
+                async move || {
+                    let outcome = scope.run(async || lock.write().await.map(drop)).await;
+                    trace.say(format_args!("writer cancelled: {}", outcome.is_cancelled()));
+                }
+            });
+            let readers = [1, 2].map(|n| {
+                let (lock, trace) = (Rc::clone(&lock), trace.clone());
+                spawn(async move || {
+                    let _guard = lock.read().await.unwrap();
+                    trace.say(format_args!("{n} reads"));
+                    yield_now().await.unwrap();
+                    trace.say(format_args!("{n} has read"));
+                })
+            });
+            yield_now().await.unwrap();
+            scope.cancel("on purpose");
+            writer.await.unwrap();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        },
+        expect![[r#"
+            writer cancelled: true
+            1 reads
+            2 reads
+            1 has read
+            2 has read
+        "#]],
+    );
+}
+
+#[test]
+fn a_reader_that_is_cancelled_leaves_a_writer_first_in_line() {
+    run(async || {
+        let lock = Rc::new(RwLock::new(()));
+        let writing = lock.try_write().unwrap();
+        let scope = CancelScope::new();
+        let reader = spawn({
+            let (lock, scope) = (Rc::clone(&lock), scope.clone());
+            async move || {
+                scope
+                    .run(async || lock.read().await.map(drop))
+                    .await
+                    .is_cancelled()
+            }
+        });
+        yield_now().await.unwrap();
+        let mut write = lock.write();
+        assert!(poll_once(&mut write).is_pending());
+        scope.cancel("on purpose");
+        assert!(reader.await.unwrap());
+        drop(writing);
+        assert!(poll_once(&mut write).is_ready());
+        assert!(lock.try_write().is_some(), "nobody was counted in twice");
+    });
 }

@@ -12,10 +12,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use antiphon::sync::{Semaphore, SemaphoreAcquire, SemaphorePermit, TryAcquireError};
-use antiphon::{run, spawn, yield_now};
+use antiphon::sync::{
+    AcquireError, OwnedSemaphorePermit, Semaphore, SemaphoreAcquire, SemaphorePermit,
+    TryAcquireError,
+};
+use antiphon::{CancelScope, Outcome, find_cancelled, is_cancelled, run, spawn, yield_now};
 use expect_test::expect;
 use proptest::prelude::*;
+use sync_support::cancels::{Place, cancel_tests, in_the_middle_of_a_queue};
 use sync_support::{Count, STEPS, check, poll_once, poll_with, tries};
 
 #[test]
@@ -29,10 +33,10 @@ fn who_asks_for_many_keeps_its_turn() {
                 spawn(async move || {
                     let permit = semaphore.acquire(count).await.unwrap();
                     trace.say(format_args!("task {n} has {}", permit.count()));
-                    yield_now().await;
+                    yield_now().await.unwrap();
                 })
             });
-            yield_now().await;
+            yield_now().await.unwrap();
             trace.say("one is free, and the first asks for two");
             assert_eq!(
                 semaphore.try_acquire(1).unwrap_err(),
@@ -40,7 +44,7 @@ fn who_asks_for_many_keeps_its_turn() {
             );
             drop(held);
             for _ in 0..5 {
-                yield_now().await;
+                yield_now().await.unwrap();
             }
             trace.say("two are free, and the next asks for three");
             semaphore.add_permits(1);
@@ -298,4 +302,128 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// A semaphore without permits, waited for to take two.
+struct TwoOfNone(Rc<Semaphore>);
+
+impl Place for TwoOfNone {
+    type Error = AcquireError;
+
+    fn new() -> Self {
+        Self(Rc::new(Semaphore::new(0)))
+    }
+
+    async fn wait(&self) -> Result<(), AcquireError> {
+        self.0.acquire(2).await.map(SemaphorePermit::forget)
+    }
+
+    fn release(&self) {
+        self.0.add_permits(2);
+    }
+}
+
+struct TwoOwnedOfNone(Rc<Semaphore>);
+
+impl Place for TwoOwnedOfNone {
+    type Error = AcquireError;
+
+    fn new() -> Self {
+        Self(Rc::new(Semaphore::new(0)))
+    }
+
+    async fn wait(&self) -> Result<(), AcquireError> {
+        self.0
+            .acquire_owned(2)
+            .await
+            .map(OwnedSemaphorePermit::forget)
+    }
+
+    fn release(&self) {
+        self.0.add_permits(2);
+    }
+}
+
+/// That a semaphore was closed is an end like another.
+struct UntilClosed(Semaphore);
+
+impl Place for UntilClosed {
+    type Error = AcquireError;
+
+    fn new() -> Self {
+        Self(Semaphore::new(0))
+    }
+
+    async fn wait(&self) -> Result<(), AcquireError> {
+        match self.0.acquire(1).await {
+            Err(AcquireError::Closed) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn release(&self) {
+        self.0.close();
+    }
+}
+
+cancel_tests!(
+    cancelled: TwoOfNone,
+    cancelled_owned: TwoOwnedOfNone,
+    cancelled_or_closed: UntilClosed,
+);
+
+#[test]
+fn a_cancelled_waiter_lets_those_behind_it_move_up() {
+    in_the_middle_of_a_queue::<TwoOfNone>();
+    in_the_middle_of_a_queue::<TwoOwnedOfNone>();
+    in_the_middle_of_a_queue::<UntilClosed>();
+}
+
+#[test]
+fn who_asks_for_many_and_is_cancelled_makes_way_and_loses_none() {
+    run(async || {
+        let semaphore = Rc::new(Semaphore::new(3));
+        let scope = CancelScope::new();
+        let many = spawn({
+            let (semaphore, scope) = (Rc::clone(&semaphore), scope.clone());
+            async move || {
+                scope
+                    .run(async || semaphore.acquire(5).await.map(drop))
+                    .await
+            }
+        });
+        let few = spawn({
+            let semaphore = Rc::clone(&semaphore);
+            async move || semaphore.acquire(2).await.map(|permit| permit.count())
+        });
+        yield_now().await.unwrap();
+        assert!(!few.is_finished(), "it waits for its turn");
+        scope.cancel("on purpose");
+        assert!(many.await.unwrap().is_cancelled());
+        assert_eq!(few.await.unwrap(), Ok(2));
+        assert_eq!(semaphore.available_permits(), 3);
+    });
+}
+
+#[test]
+fn an_error_tells_whether_it_was_closed_or_cancelled() {
+    run(async || {
+        let semaphore = Semaphore::new(1);
+        let scope = CancelScope::new();
+        scope.cancel("enough");
+        let Outcome::Cancelled(cancelled, error) =
+            scope.run(async || semaphore.acquire(1).await).await
+        else {
+            panic!("it is cancelled")
+        };
+        assert_eq!(error, AcquireError::from(cancelled.clone()));
+        assert_eq!(error.to_string(), "the wait for permits was cancelled");
+        assert_eq!(find_cancelled(&error), Some(&cancelled));
+
+        semaphore.close();
+        let error = semaphore.acquire(1).await.unwrap_err();
+        assert_eq!(error, AcquireError::Closed);
+        assert_eq!(error.to_string(), "the semaphore is closed");
+        assert!(!is_cancelled(&error));
+    });
 }

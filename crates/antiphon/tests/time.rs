@@ -1,16 +1,16 @@
 //! Time: sleeps, timeouts, intervals. In virtual time, so exactly.
 
 use std::cell::RefCell;
-use std::future::{Future, pending, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use antiphon::time::{
-    MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at,
+    MissedTicks, interval, interval_at, move_on_after, move_on_at, now, sleep, sleep_until,
 };
-use antiphon::{DriverKind, Runtime, spawn, tree, yield_now};
+use antiphon::{Cancelled, DriverKind, Runtime, droppable, spawn, tree, yield_now};
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -34,7 +34,7 @@ fn a_sleep_ends_exactly_when_it_should() {
             Duration::from_secs(86_400 * 365 * 100),
         ] {
             let start = now();
-            sleep(duration).await;
+            sleep(duration).await.unwrap();
             assert_eq!(now() - start, duration);
         }
     });
@@ -47,8 +47,8 @@ fn a_sleep_of_nothing_waits_for_a_turn() {
         let mut zero = pin!(sleep(Duration::ZERO));
         let first = poll_fn(|cx| Poll::Ready(zero.as_mut().poll(cx).is_ready())).await;
         assert!(!first);
-        zero.await;
-        sleep_until(start).await;
+        zero.await.unwrap();
+        sleep_until(start).await.unwrap();
         assert_eq!(now(), start);
     });
 }
@@ -56,11 +56,9 @@ fn a_sleep_of_nothing_waits_for_a_turn() {
 #[test]
 fn a_sleep_past_the_end_of_time_never_ends() {
     simulate(async || {
-        assert!(
-            timeout(Duration::from_secs(1_000_000_000), sleep(Duration::MAX))
-                .await
-                .is_err()
-        );
+        let years = Duration::from_secs(1_000_000_000);
+        let slept = move_on_after(years, async || sleep(Duration::MAX).await);
+        assert_eq!(slept.await, Ok(None));
     });
 }
 
@@ -83,7 +81,7 @@ fn wake_order(durations: &[Duration]) -> Vec<usize> {
             .map(|(index, duration)| {
                 let (woken, sleep) = (Rc::clone(&woken), sleep(*duration));
                 spawn(async move || {
-                    sleep.await;
+                    sleep.await.unwrap();
                     woken.borrow_mut().push(index);
                 })
             })
@@ -110,11 +108,11 @@ fn equal_deadlines_made_at_different_times_keep_their_order() {
         for index in 0..10 {
             let woken = Rc::clone(&woken);
             tasks.push(spawn(async move || {
-                sleep_until(deadline).await;
+                sleep_until(deadline).await.unwrap();
                 woken.borrow_mut().push(index);
             }));
             // Closer and closer to the deadline: each timer starts on another level of the wheel.
-            sleep((deadline - now()) / 3).await;
+            sleep((deadline - now()) / 3).await.unwrap();
         }
         for task in tasks {
             task.await.unwrap();
@@ -160,7 +158,7 @@ fn a_dropped_sleep_leaves_nothing_behind() {
         drop(dropped);
         assert_eq!(tree().tasks[0].waits.len(), 0);
         let start = now();
-        sleep(Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(10)).await.unwrap();
         assert_eq!(now() - start, Duration::from_secs(10));
     });
 }
@@ -175,7 +173,7 @@ fn a_forgotten_sleep_harms_nobody() {
         })
         .await;
         std::mem::forget(forgotten);
-        sleep(2 * MS).await;
+        sleep(2 * MS).await.unwrap();
     });
 }
 
@@ -203,11 +201,10 @@ fn a_sleep_survives_its_loop() {
         .build()
         .unwrap()
         .run(async || {
-            timeout(MS, poll_fn(|cx| sleep.as_mut().poll(cx)))
-                .await
-                .is_err()
+            let wait = droppable(poll_fn(|cx| sleep.as_mut().poll(cx)));
+            move_on_after(MS, async || wait.await?).await
         });
-    assert!(other);
+    assert_eq!(other, Ok(None));
 }
 
 #[test]
@@ -215,9 +212,9 @@ fn a_reset_sleep_waits_again() {
     simulate(async || {
         let start = now();
         let mut sleep = pin!(sleep(MS));
-        sleep.as_mut().await;
+        sleep.as_mut().await.unwrap();
         sleep.reset(start + 5 * MS);
-        sleep.as_mut().await;
+        sleep.as_mut().await.unwrap();
         assert_eq!(now() - start, 5 * MS);
     });
 }
@@ -233,32 +230,20 @@ fn a_sleep_polled_by_two_tasks_wakes_the_last() {
             }
         });
         assert!(first.await.unwrap());
-        poll_fn(|cx| shared.borrow_mut().as_mut().poll(cx)).await;
+        poll_fn(|cx| shared.borrow_mut().as_mut().poll(cx))
+            .await
+            .unwrap();
     });
 }
 
 #[test]
-fn a_ready_future_beats_its_timeout() {
+fn what_is_ready_beats_its_deadline() {
     simulate(async || {
-        assert_eq!(timeout(Duration::ZERO, ready(1)).await, Ok(1));
-        assert!(timeout(Duration::ZERO, pending::<()>()).await.is_err());
+        let at_once = move_on_after(Duration::ZERO, async || Ok::<_, Cancelled>(1));
+        assert_eq!(at_once.await, Ok(Some(1)));
         let deadline = now() + MS;
-        assert_eq!(
-            timeout_at(deadline, async { sleep_until(deadline).await }).await,
-            Ok(())
-        );
-    });
-}
-
-#[test]
-fn timeouts_nest() {
-    simulate(async || {
-        let start = now();
-        let inner_first = timeout(3 * MS, timeout(MS, pending::<()>())).await;
-        assert!(inner_first.unwrap().is_err());
-        let outer_first = timeout(MS, timeout(3 * MS, pending::<()>())).await;
-        assert!(outer_first.is_err());
-        assert_eq!(now() - start, 2 * MS);
+        let same = move_on_at(deadline, async || sleep_until(deadline).await);
+        assert_eq!(same.await, Ok(Some(())));
     });
 }
 
@@ -268,8 +253,8 @@ fn an_interval_keeps_its_times() {
         let start = now();
         let mut ticks = interval(10 * MS);
         for expected in [0, 10, 20, 30] {
-            assert_eq!(ticks.tick().await - start, expected * MS);
-            sleep(3 * MS).await;
+            assert_eq!(ticks.tick().await.unwrap() - start, expected * MS);
+            sleep(3 * MS).await.unwrap();
         }
     });
 }
@@ -279,11 +264,11 @@ fn ticks_after_a_delay(missed: MissedTicks) -> Vec<u128> {
     simulate(async || {
         let start = now();
         let mut ticks = interval_at(start, 10 * MS).with_missed_ticks(missed);
-        ticks.tick().await;
-        sleep(35 * MS).await;
+        ticks.tick().await.unwrap();
+        sleep(35 * MS).await.unwrap();
         let mut came = Vec::new();
         for _ in 0..4 {
-            ticks.tick().await;
+            ticks.tick().await.unwrap();
             came.push((now() - start).as_millis());
         }
         came
@@ -308,8 +293,9 @@ fn a_dropped_tick_is_still_to_come() {
     simulate(async || {
         let start = now();
         let mut ticks = interval_at(start + 10 * MS, 10 * MS);
-        assert!(timeout(5 * MS, ticks.tick()).await.is_err());
-        assert_eq!(ticks.tick().await - start, 10 * MS);
+        let tick = move_on_after(5 * MS, async || ticks.tick().await);
+        assert_eq!(tick.await, Ok(None));
+        assert_eq!(ticks.tick().await.unwrap() - start, 10 * MS);
     });
 }
 
@@ -326,9 +312,9 @@ proptest! {
         prop_assert_eq!(wake_order(&durations), expected);
     }
 
-    /// Sleepers that are dropped at random moments disturb nobody: each of the others wakes exactly when it should.
+    /// Sleepers that are cancelled at random moments disturb nobody: each of the others wakes exactly when it should.
     #[test]
-    fn dropped_sleepers_disturb_nobody(sleepers in prop::collection::vec((0u64..1 << 20, 0u64..1 << 20), 1..60)) {
+    fn cancelled_sleepers_disturb_nobody(sleepers in prop::collection::vec((0u64..1 << 20, 0u64..1 << 20), 1..60)) {
         simulate(async || {
             let tasks: Vec<_> = sleepers
                 .iter()
@@ -336,8 +322,8 @@ proptest! {
                     let (sleep_for, drop_after) = (Duration::from_nanos(*sleep_for), Duration::from_nanos(*drop_after));
                     let start = now();
                     spawn(async move || {
-                        let kept = timeout(drop_after, sleep(sleep_for)).await.is_ok();
-                        (kept, now() - start)
+                        let kept = move_on_after(drop_after, async || sleep(sleep_for).await).await;
+                        (kept.unwrap().is_some(), now() - start)
                     })
                 })
                 .collect();
@@ -346,7 +332,7 @@ proptest! {
                 assert_eq!(waited, Duration::from_nanos(*sleep_for.min(drop_after)));
                 assert_eq!(kept, sleep_for <= drop_after);
             }
-            yield_now().await;
+            yield_now().await.unwrap();
             assert!(tree().tasks.iter().all(|task| task.waits.is_empty()));
         });
     }

@@ -25,10 +25,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use antiphon::TaskBuilder;
 use antiphon::io::{Read, Write};
 use antiphon::net::{Keepalive, ReadHalf, TcpListener, TcpStream};
 use antiphon::sync::mpsc::Sender;
+use antiphon::{Cancelled, TaskBuilder};
 
 use crate::desk::{Desk, Next};
 use crate::front::Front;
@@ -84,7 +84,7 @@ async fn attend(
         retries: None,
     }))?;
     let (mut read, mut write) = stream.split();
-    let mut answer = vec![size(reception.look(Desk::waiting_len).await)];
+    let mut answer = vec![size(reception.look(Desk::waiting_len).await?)];
     loop {
         let text = answer.join("\n") + "\n";
         write.write_all(text.as_bytes()).await?;
@@ -95,7 +95,7 @@ async fn attend(
         let Some(line) = line else { break };
         match line.and_then(|line| input::parse(&line)) {
             Ok(Request::Quit) => break,
-            Ok(request) => answer = carry_out(request, address, reception).await,
+            Ok(request) => answer = carry_out(request, address, reception).await?,
             Err(error) => answer = vec![refusal(&error)],
         }
     }
@@ -106,12 +106,12 @@ async fn carry_out(
     request: Request,
     address: SocketAddr,
     reception: &Rc<Reception>,
-) -> Vec<String> {
+) -> Result<Vec<String>, Cancelled> {
     let mut answer = match request {
         Request::Event(event) => {
             let turn = match reception.event(event, Source::Client(address)).await {
                 Ok(turn) => turn,
-                Err(closed) => return vec![refusal(&closed)],
+                Err(closed) => return Ok(vec![refusal(&closed)]),
             };
             let mut answer = Vec::new();
             for step in turn.steps {
@@ -124,23 +124,23 @@ async fn carry_out(
                 answer.push(format!("nobody waits for {event}"));
             }
             answer.push(size(turn.waiting_len));
-            return answer;
+            return Ok(answer);
         }
         Request::After(delay, event) => match reception.after(delay, event) {
             Ok(timer) => vec![timer.to_string()],
-            Err(error) => return vec![refusal(&error)],
+            Err(error) => return Ok(vec![refusal(&error)]),
         },
         Request::Timers => reception.timers(),
         Request::Tree => tree(),
         Request::Help => {
             reception
                 .look(|desk| help(desk, "ends this connection"))
-                .await
+                .await?
         }
         Request::Quit => Vec::new(),
     };
-    answer.push(size(reception.look(Desk::waiting_len).await));
-    answer
+    answer.push(size(reception.look(Desk::waiting_len).await?));
+    Ok(answer)
 }
 
 fn size(waiting_len: usize) -> String {
@@ -208,7 +208,7 @@ mod tests {
             });
             for piece in pieces {
                 client.write_all(piece).await.unwrap();
-                antiphon::yield_now().await;
+                antiphon::yield_now().await.unwrap();
             }
             client.shutdown().await.unwrap();
             reader.await.unwrap()

@@ -22,7 +22,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use antiphon::sync::EventHub;
-use antiphon::{TaskBuilder, yield_now};
+use antiphon::{Cancelled, TaskBuilder, yield_now};
 use antiphon_coroutine::{CoroutineState, IgnoredClose};
 
 use crate::orders::{Event, Order, Start};
@@ -122,28 +122,28 @@ impl Desk {
     }
 
     /// Lets `event` happen. To be awaited to its end: a turn has no halves.
-    pub(crate) async fn event(&mut self, event: Event) -> Turn {
+    pub(crate) async fn event(&mut self, event: Event) -> Result<Turn, Cancelled> {
         self.room.resume_first(event);
         self.start(event);
         // The loop's ready queue is first come first served: this task stands behind those of the turn now, so when it
         // runs again each of them has had its step.
-        yield_now().await;
-        Turn {
+        yield_now().await?;
+        Ok(Turn {
             event,
             steps: self.room.steps.take(),
             waiting_len: self.waiting_len(),
-        }
+        })
     }
 
     /// Closes every waiting task, in the order of their ids, so that each hears it and takes its leave.
-    pub(crate) async fn close(&mut self) -> Vec<Farewell> {
+    pub(crate) async fn close(&mut self) -> Result<Vec<Farewell>, Cancelled> {
         let ids = self.room.call_to_exit();
-        yield_now().await;
+        yield_now().await?;
         for id in ids {
             self.room.exit.fire(&id);
         }
-        yield_now().await;
-        self.room.farewells.take()
+        yield_now().await?;
+        Ok(self.room.farewells.take())
     }
 
     /// Returns the tasks that wait for `event`, the first to be resumed first.
@@ -179,13 +179,15 @@ impl Desk {
         drop(TaskBuilder::new().name(&name).spawn(async move || {
             let mut event = event;
             while let Next::Waits(next) = room.step(id, &mut coroutine, event) {
-                room.hub.wait(next).await;
+                room.hub.wait(next).await?;
                 if room.is_closing.get() {
-                    room.exit.wait(id).await;
-                    return room.farewell(id, &mut coroutine);
+                    room.exit.wait(id).await?;
+                    room.farewell(id, &mut coroutine);
+                    break;
                 }
                 event = next;
             }
+            Ok::<(), Cancelled>(())
         }));
     }
 }
@@ -329,7 +331,7 @@ mod tests {
             let mut desk = Desk::new(started_by);
             let mut trace = String::new();
             for &event in events {
-                let turn = desk.event(event).await;
+                let turn = desk.event(event).await.unwrap();
                 assert_eq!(turn.event, event);
                 assert_eq!(turn.waiting_len, desk.waiting_len());
                 let queues = Event::ALL.map(|event| {
@@ -341,7 +343,7 @@ mod tests {
                     writeln!(trace, "  step {id}  {said:?} {next:?}").unwrap();
                 }
             }
-            for Farewell { id, said, parting } in desk.close().await {
+            for Farewell { id, said, parting } in desk.close().await.unwrap() {
                 writeln!(trace, "  close {id} {said:?} {parting:?}").unwrap();
             }
             assert_eq!(desk.waiting_len(), 0);
@@ -573,7 +575,7 @@ mod tests {
     fn a_sleeping_task_tells_its_line() {
         antiphon::run(async || {
             let mut desk = Desk::new(orders::started_by);
-            desk.event(A).await;
+            desk.event(A).await.unwrap();
             let line = desk.waiting(B)[0].location().unwrap().line() as usize;
             let source = orders::SOURCE.lines().nth(line - 1).unwrap();
             assert!(source.contains("yield_(B)"), "{source}");
@@ -584,7 +586,7 @@ mod tests {
     fn a_waiting_task_is_in_the_tree_under_its_name() {
         antiphon::run(async || {
             let mut desk = Desk::new(orders::started_by);
-            desk.event(A).await;
+            desk.event(A).await.unwrap();
             let tree = antiphon::tree();
             let order = tree.tasks.last().unwrap();
             assert_eq!(order.name.as_deref(), Some("order 0"));

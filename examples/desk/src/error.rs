@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use antiphon::Cancelled;
+
 /// The world around the desk failed. The desk itself is sound, and is closed before this is reported.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub(crate) enum DeskError {
     Interrupts(io::Error),
     /// The system refuses what an event loop needs.
     Loop(io::Error),
+    /// The loop was told to stop.
+    Stopped(Cancelled),
     /// Nobody can listen at the address.
     Listen { address: String, error: io::Error },
 }
@@ -34,6 +38,7 @@ impl fmt::Display for DeskError {
             Self::Output(_) => f.write_str("can't write what happened"),
             Self::Interrupts(_) => f.write_str("can't listen for Ctrl-C"),
             Self::Loop(_) => f.write_str("can't start the event loop"),
+            Self::Stopped(_) => f.write_str("was told to stop"),
             Self::Listen { address, .. } => write!(f, "can't listen at {address}"),
         }
     }
@@ -47,7 +52,14 @@ impl Error for DeskError {
             | Self::Interrupts(error)
             | Self::Loop(error)
             | Self::Listen { error, .. } => Some(error),
+            Self::Stopped(cancelled) => Some(cancelled),
         }
+    }
+}
+
+impl From<Cancelled> for DeskError {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::Stopped(cancelled)
     }
 }
 

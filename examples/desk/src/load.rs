@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use antiphon::Cancelled;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::desk::{Desk, Next};
@@ -25,14 +26,14 @@ pub(crate) struct Report {
 }
 
 /// Lets each event happen `coroutines` times, one event after the other: all start, all move on, ….
-pub(crate) async fn run(desk: &mut Desk, coroutines: usize) -> Report {
+pub(crate) async fn run(desk: &mut Desk, coroutines: usize) -> Result<Report, Cancelled> {
     let (mut resumptions, mut done) = (0, 0);
     let memory_before = memory_resident();
     let mut grown = None;
     let (start, cpu_start) = (Instant::now(), cpu_time());
     for event in Event::ALL {
         for _ in 0..coroutines {
-            let turn = desk.event(event).await;
+            let turn = desk.event(event).await?;
             resumptions += turn.steps.len();
             done += turn
                 .steps
@@ -43,7 +44,7 @@ pub(crate) async fn run(desk: &mut Desk, coroutines: usize) -> Report {
         // Once all wait, which is after the first event.
         grown = grown.or_else(|| Some(memory_resident()?.saturating_sub(memory_before?)));
     }
-    Report {
+    Ok(Report {
         coroutines,
         events: coroutines * Event::ALL.len(),
         resumptions,
@@ -51,7 +52,7 @@ pub(crate) async fn run(desk: &mut Desk, coroutines: usize) -> Report {
         elapsed: start.elapsed(),
         cpu: cpu_time().saturating_sub(cpu_start),
         grown,
-    }
+    })
 }
 
 /// The deterministic part is the first line.
@@ -128,7 +129,7 @@ mod tests {
         for coroutines in [0, 1, 1000] {
             let report = antiphon::run(async || {
                 let mut desk = Desk::new(orders::started_by);
-                let report = run(&mut desk, coroutines).await;
+                let report = run(&mut desk, coroutines).await.unwrap();
                 assert_eq!(desk.waiting_len(), 0);
                 report
             });

@@ -256,9 +256,9 @@ mod tests {
             let mut desk = Desk::new(orders::started_by);
             let (last, others) = events.split_last().unwrap();
             for &event in others {
-                desk.event(event).await;
+                desk.event(event).await.unwrap();
             }
-            let turn = desk.event(*last).await;
+            let turn = desk.event(*last).await.unwrap();
             (draw(&desk, &pending.pending(), &turn, columns), turn)
         });
         let plain = anstream::adapter::strip_str(&styled).to_string();
@@ -369,8 +369,8 @@ mod tests {
     fn ids_that_have_moved_are_styled() {
         let picture = antiphon::run(async || {
             let mut desk = Desk::new(orders::started_by);
-            desk.event(A).await;
-            let turn = desk.event(A).await;
+            desk.event(A).await.unwrap();
+            let turn = desk.event(A).await.unwrap();
             draw(&desk, &[], &turn, 80)
         });
         assert!(

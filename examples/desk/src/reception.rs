@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use antiphon::sync::{self, Mutex};
-use antiphon::{TaskBuilder, time};
+use antiphon::{Cancelled, TaskBuilder, time};
 
 use crate::desk::{Desk, Farewell, Turn};
 use crate::front::Front;
@@ -47,6 +47,13 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Closed;
 
+/// Nothing at the desk is in a scope of its own: only the end of the loop could cancel it.
+impl From<Cancelled> for Closed {
+    fn from(_: Cancelled) -> Self {
+        Self
+    }
+}
+
 impl Reception {
     pub(crate) fn new(desk: Desk, front: Rc<Front>) -> Rc<Self> {
         Rc::new(Self {
@@ -59,11 +66,11 @@ impl Reception {
 
     /// Lets `event` happen, when it is its turn. To be awaited to its end.
     pub(crate) async fn event(&self, event: Event, source: Source) -> Result<Turn, Closed> {
-        let mut desk = self.desk.lock().await;
+        let mut desk = self.desk.lock().await?;
         if self.closing.is_set() {
             return Err(Closed);
         }
-        let turn = desk.event(event).await;
+        let turn = desk.event(event).await?;
         self.front
             .show(&desk, &self.timers.pending(), &turn, source);
         // Whoever reads the transcript sets the pace, for everybody; not any more when the desk closes.
@@ -82,18 +89,19 @@ impl Reception {
         let name = format!("timer {}", timer.number);
         // It ends by itself.
         drop(TaskBuilder::new().name(&name).spawn(async move || {
-            time::sleep_until(timer.deadline).await;
+            time::sleep_until(timer.deadline).await?;
             reception.timers.due(timer);
             // If the desk has closed meanwhile, the event does not happen.
             let _ = reception.event(event, Source::Timer(timer.number)).await;
             reception.timers.end();
+            Ok::<(), Cancelled>(())
         }));
         Ok(timer)
     }
 
     /// Calls `look` with the desk, between two turns.
-    pub(crate) async fn look<R>(&self, look: impl FnOnce(&Desk) -> R) -> R {
-        look(&*self.desk.lock().await)
+    pub(crate) async fn look<R>(&self, look: impl FnOnce(&Desk) -> R) -> Result<R, Cancelled> {
+        Ok(look(&*self.desk.lock().await?))
     }
 
     /// Returns one line for each pending timer, the first to happen first.
@@ -106,8 +114,8 @@ impl Reception {
     }
 
     /// Waits until no timer is pending, and the events of all have happened.
-    pub(crate) async fn timers_idle(&self) {
-        self.timers.idle().await;
+    pub(crate) async fn timers_idle(&self) -> Result<(), Cancelled> {
+        self.timers.idle().await
     }
 
     /// Lets no more events happen. Whoever waits [unless closing](Self::unless_closing) stops.
@@ -116,8 +124,8 @@ impl Reception {
     }
 
     /// Closes every waiting task, after the turn under way. Call [`close`](Self::close) first.
-    pub(crate) async fn farewells(&self) -> Vec<Farewell> {
-        self.desk.lock().await.close().await
+    pub(crate) async fn farewells(&self) -> Result<Vec<Farewell>, Cancelled> {
+        self.desk.lock().await?.close().await
     }
 
     /// Waits for `future`, but gives it up when the desk closes.

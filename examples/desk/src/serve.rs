@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use antiphon::net::TcpListener;
 use antiphon::sync::mpsc::{self, Receiver};
-use antiphon::{Runtime, TaskBuilder, time};
+use antiphon::{Cancelled, Runtime, TaskBuilder, droppable, time};
 
 use crate::bridge::Bridge;
 use crate::clients;
@@ -71,7 +71,7 @@ pub(crate) fn load(coroutines: usize) -> Result<(), DeskError> {
     let report = runtime.run(async || {
         let mut desk = Desk::new(orders::started_by);
         load::run(&mut desk, coroutines).await
-    });
+    })?;
     let printed = {
         use std::io::Write as _;
         writeln!(std::io::stdout(), "{report}")
@@ -111,10 +111,10 @@ async fn serve(
     let served = serve_front(inputs, front, &reception, is_listening).await;
 
     reception.close();
-    front.part(&reception.farewells().await);
+    front.part(&reception.farewells().await?);
     if let Some(mut clients) = clients {
         // Those who don't take their last answer are cut off.
-        let _ = time::timeout(GRACE, clients.recv()).await;
+        let _ = time::move_on_after(GRACE, async || clients.recv().await).await;
     }
     served
 }
@@ -139,8 +139,9 @@ fn attend_clients(
 fn close_at(interrupts: &Bridge<()>, reception: &Rc<Reception>) {
     let (interrupts, reception) = (interrupts.clone(), Rc::clone(reception));
     let closer = TaskBuilder::new().name("interrupts").spawn(async move || {
-        interrupts.pop().await;
+        droppable(interrupts.pop()).await?;
         reception.close();
+        Ok::<(), Cancelled>(())
     });
     // It may wait until the end of the loop.
     drop(closer);
@@ -153,7 +154,7 @@ async fn serve_front(
     reception: &Rc<Reception>,
     is_listening: bool,
 ) -> Result<(), DeskError> {
-    reception.look(|desk| front.ask(desk, false)).await;
+    reception.look(|desk| front.ask(desk, false)).await?;
     let mut number = 0;
     while let Some(Some(input)) = reception.unless_closing(inputs.pop()).await {
         match input {
@@ -163,7 +164,7 @@ async fn serve_front(
                     Ok(read) => front.split(read).into_iter().map(Ok).collect(),
                     Err(error) => vec![Err(error)],
                 };
-                if carry_out(lines, number, front, reception).await.is_break() {
+                if carry_out(lines, number, front, reception).await?.is_break() {
                     return Ok(());
                 }
             }
@@ -186,8 +187,9 @@ async fn serve_front(
 fn close_when_idle(reception: &Rc<Reception>) {
     let reception = Rc::clone(reception);
     let closer = TaskBuilder::new().name("last timer").spawn(async move || {
-        reception.timers_idle().await;
+        reception.timers_idle().await?;
         reception.close();
+        Ok::<(), Cancelled>(())
     });
     // It may wait until the end of the loop.
     drop(closer);
@@ -199,7 +201,7 @@ async fn carry_out(
     number: u64,
     front: &Front,
     reception: &Rc<Reception>,
-) -> ControlFlow<()> {
+) -> Result<ControlFlow<()>, Cancelled> {
     let mut turned = false;
     for line in lines {
         turned = false;
@@ -216,15 +218,15 @@ async fn carry_out(
             Ok(Request::Tree) => front.answer(number, &tree()),
             Ok(Request::Help) => {
                 let quit = "closes the desk, as Ctrl-C and Ctrl-D do";
-                let lines = reception.look(|desk| help(desk, quit)).await;
+                let lines = reception.look(|desk| help(desk, quit)).await?;
                 front.answer(number, &lines);
             }
-            Ok(Request::Quit) => return ControlFlow::Break(()),
+            Ok(Request::Quit) => return Ok(ControlFlow::Break(())),
             Err(error) => front.refuse(number, &error),
         }
     }
-    reception.look(|desk| front.ask(desk, turned)).await;
+    reception.look(|desk| front.ask(desk, turned)).await?;
     // A line that is no turn is answered at once, but no faster than the answers are read.
     reception.unless_closing(front.room()).await;
-    ControlFlow::Continue(())
+    Ok(ControlFlow::Continue(()))
 }

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use antiphon::Cancelled;
 use antiphon::sync;
 use antiphon::time;
 
@@ -83,8 +84,8 @@ impl Timers {
     }
 
     /// Waits until all that is to happen has happened.
-    pub(crate) async fn idle(&self) {
-        self.idle.wait().await;
+    pub(crate) async fn idle(&self) -> Result<(), Cancelled> {
+        self.idle.wait().await
     }
 
     /// Returns the pending timers, the first to happen first.

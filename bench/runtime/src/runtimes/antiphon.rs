@@ -10,6 +10,8 @@ use super::{Meet, Runtime};
 #[derive(Clone, Copy)]
 pub(super) struct Antiphon;
 
+const UNCANCELLED: &str = "no workload has scopes";
+
 impl Runtime for Antiphon {
     type Handle<T: 'static> = JoinHandle<T>;
 
@@ -36,12 +38,12 @@ impl Runtime for Antiphon {
         drop(handle);
     }
 
-    fn sleep(self, duration: Duration) -> impl Future<Output = ()> {
-        antiphon::time::sleep(duration)
+    async fn sleep(self, duration: Duration) {
+        antiphon::time::sleep(duration).await.expect(UNCANCELLED);
     }
 
-    fn yield_now(self) -> impl Future<Output = ()> {
-        antiphon::yield_now()
+    async fn yield_now(self) {
+        antiphon::yield_now().await.expect(UNCANCELLED);
     }
 }
 
@@ -60,7 +62,7 @@ impl Meet for Antiphon {
     }
 
     async fn wait(event: &Event) {
-        event.wait().await;
+        event.wait().await.expect(UNCANCELLED);
         event.clear();
     }
 
@@ -73,7 +75,8 @@ impl Meet for Antiphon {
     }
 
     async fn recv(receiver: &mut Self::Receiver) -> u64 {
-        receiver.recv().await.expect("the sender is alive")
+        let message = receiver.recv().await.expect(UNCANCELLED);
+        message.expect("the sender is alive")
     }
 
     async fn oneshot(value: u64) -> u64 {
@@ -87,6 +90,6 @@ impl Meet for Antiphon {
     }
 
     async fn lock_and_set(mutex: &Mutex<u64>, value: u64) {
-        *mutex.lock().await = value;
+        *mutex.lock().await.expect(UNCANCELLED) = value;
     }
 }

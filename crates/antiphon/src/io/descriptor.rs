@@ -1,15 +1,14 @@
 //! Waiting for descriptors that are not sockets of ours.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Poll, ready};
 
 use super::Leaf;
-use crate::sys::{Interest, Op, Operation, Socket};
+use crate::sys::{Interest, Op, Socket};
 
 /// A descriptor to be waited for: a pipe, an eventfd, a socket of another library.
 ///
@@ -48,10 +47,12 @@ impl Descriptor {
     /// Waits until a read would not wait: there are bytes, the end, or an error to be told.
     ///
     /// # Errors
-    /// What the system says when it can't wait for a descriptor of this kind; a regular file, for example.
+    /// What the system says when it can't wait for a descriptor of this kind; a regular file, for example. A cancel, of which
+    /// [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Cancellation
-    /// **Did not happen.** Nothing was read, so nothing is lost.
+    /// **Did not happen.** Nothing was read, so nothing is lost. The system is asked to wait no more, and has answered when
+    /// this returns; if the descriptor was ready before that, this says so.
     ///
     /// # Panics
     /// When first polled, if no loop is running on this thread.
@@ -83,15 +84,8 @@ impl Descriptor {
     ) -> impl Future<Output = io::Result<()>> + use<> {
         let socket = Rc::clone(&self.socket);
         async move {
-            let mut operation = Operation::start(Op::Poll { socket, interest }, kind, at);
-            let mut leaf = Leaf::at(at);
-            poll_fn(|cx| {
-                let Some((result, _)) = ready!(leaf.poll(cx, &mut operation, kind)) else {
-                    return Poll::Ready(Err(io::Error::other("the loop has ended")));
-                };
-                Poll::Ready(result.map(drop))
-            })
-            .await
+            let op = Op::Poll { socket, interest };
+            Leaf::at(at).carry_out(op, kind).await.map(drop)
         }
     }
 }

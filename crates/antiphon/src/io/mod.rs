@@ -25,19 +25,25 @@
 //! most, so a call that is given up half way, even one whose future is forgotten, is harmless. What becomes of the bytes then
 //! is said with each call.
 //!
+//! When its [scope](crate::CancelScope) is cancelled, a call ends with an error of which [`is_cancelled`](crate::is_cancelled)
+//! is true. A call that moves many bytes and was half way through says how far it got: [`Partial`].
+//!
 //! Both are open: a stream of your own (encrypted, compressed, made up by a test) implements the few polling methods and
 //! passes the [`Leaf`] that it is handed on to the stream below it. Then whoever looks at a task that waits sees the line
 //! that called, and what it waits for in the end.
 
 mod descriptor;
 mod leaf;
+mod partial;
 mod read;
 mod write;
 
+pub(crate) use self::leaf::{Answer, is_aborted};
 #[cfg(any(feature = "futures-io", feature = "hyper"))]
 pub(crate) use self::write::WRITE_MAX;
 
 pub use self::descriptor::Descriptor;
 pub use self::leaf::Leaf;
+pub use self::partial::Partial;
 pub use self::read::Read;
 pub use self::write::Write;

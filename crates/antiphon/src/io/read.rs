@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
-use super::Leaf;
+use super::{Leaf, Partial};
 
 /// A stream of bytes to read from, with a buffer of its own.
 ///
@@ -12,17 +12,19 @@ use super::Leaf;
 ///   the system ──▶ [ filled … ] ──▶ read, read_exact, …: copied to the caller
 ///                                └▶ fill: looked at where they are, then consumed
 /// ```
-/// Bytes leave the buffer when a call returns them, and never before. So none is lost or doubled when a call is given up.
+/// Bytes leave the buffer when a call returns them, and never before. So none is lost or doubled when a call is given up, or
+/// its scope is cancelled. The wait for bytes is the stream's: the call leaves it at once, and it goes on.
+///
 /// To read from several tasks at once is not possible, because reading takes `&mut self`; a socket can be split into one
 /// half for reading and one for writing.
 pub trait Read {
     /// Polls until at least `min` bytes are [`filled`](Self::filled), or the stream is at its end.
     ///
     /// Fewer than `min` afterwards mean the end. This is the low-level end of the methods below, for streams that are built
-    /// on others; `leaf` stands for the call that waits.
+    /// on others; `leaf` stands for the call that waits. It begins with [`Leaf::begin`], which says more about that.
     ///
     /// # Errors
-    /// What the stream says. Bytes that arrived before stay in the buffer.
+    /// What the stream says, and a cancel. Bytes that arrived before stay in the buffer.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -43,6 +45,7 @@ pub trait Read {
         leaf: &mut Leaf,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(leaf.begin(cx))?;
         if !buf.is_empty() {
             ready!(self.poll_fill(cx, leaf, 1))?;
         }
@@ -64,17 +67,21 @@ pub trait Read {
     ///
     /// # Errors
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer broke the connection off, and whatever else the
-    /// system has to say.
+    /// system has to say. A cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** Bytes that arrive later wait in the stream's buffer for the next read.
+    /// **Did not happen.** Bytes that arrive later wait in the stream's buffer for the next read. Bytes that are there when
+    /// the cancelled call is polled are returned, and the next wait is the one that ends.
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut leaf = Leaf::here();
-        poll_fn(move |cx| self.poll_read(cx, &mut leaf, buf))
+        poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
+            self.poll_read(cx, &mut leaf, buf)
+        })
     }
 
     /// Reads bytes into several buffers, each filled before the next: see [`read`](Self::read).
@@ -83,7 +90,7 @@ pub trait Read {
     /// Those of [`read`](Self::read).
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen**, as [`read`](Self::read).
     #[track_caller]
     fn read_vectored(
         &mut self,
@@ -91,6 +98,7 @@ pub trait Read {
     ) -> impl Future<Output = io::Result<usize>> {
         let mut leaf = Leaf::here();
         poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
             if bufs.iter().any(|buf| !buf.is_empty()) {
                 ready!(self.poll_fill(cx, &mut leaf, 1))?;
             }
@@ -101,22 +109,33 @@ pub trait Read {
     /// Reads exactly as many bytes as `buf` is long.
     ///
     /// # Errors
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before; then, and after the errors of
-    /// [`read`](Self::read), the bytes that did arrive are in `buf`, and how many is not said: [`fill`](Self::fill) leaves
-    /// them where they are.
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before, and those of [`read`](Self::read). If `buf`
+    /// is at most 8 KiB long, the bytes that did arrive stay in the stream then. Beyond that they are in `buf`, and only the
+    /// error of a cancel says how many: [`fill`](Self::fill) leaves them where they are.
     ///
     /// # Cancellation
-    /// **Partial.** The bytes that arrived are in `buf`, and are gone from the stream. For a header that is read within a
-    /// time limit use [`fill`](Self::fill), which takes nothing before all is there.
+    /// **Did not happen** if `buf` is at most 8 KiB long: bytes are taken from the stream when all are there, so the call can
+    /// be made again. Beyond that **Partial**: what arrived is in `buf` and gone from the stream, and the error says how much
+    /// ([`Partial`]). If the future is dropped, nobody says.
     #[track_caller]
     fn read_exact(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         let mut leaf = Leaf::here();
         let mut count = 0;
         poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
+            if buf.len() <= WHOLE_MAX {
+                ready!(self.poll_fill(cx, &mut leaf, buf.len()))?;
+                if self.filled().len() < buf.len() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                take(self, buf);
+                return Poll::Ready(Ok(()));
+            }
             while count < buf.len() {
-                match ready!(self.poll_read(cx, &mut leaf, &mut buf[count..]))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                    more => count += more,
+                match ready!(self.poll_read(cx, &mut leaf, &mut buf[count..])) {
+                    Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(more) => count += more,
+                    Err(error) => return Poll::Ready(Err(Partial::wrap(error, count))),
                 }
             }
             Poll::Ready(Ok(()))
@@ -133,7 +152,7 @@ pub trait Read {
     /// Those of [`read`](Self::read). Bytes that arrived before stay there.
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen.** Bytes that arrived stay there as well.
     ///
     /// # Examples
     /// ```
@@ -161,7 +180,11 @@ pub trait Read {
         let mut leaf = Leaf::here();
         async move {
             let reader = self;
-            poll_fn(|cx| reader.poll_fill(cx, &mut leaf, min)).await?;
+            poll_fn(|cx| {
+                ready!(leaf.begin(cx))?;
+                reader.poll_fill(cx, &mut leaf, min)
+            })
+            .await?;
             // As a shared reference it lives as long as the caller's.
             let reader: &Self = reader;
             Ok(reader.filled())
@@ -181,6 +204,7 @@ pub trait Read {
     fn peek(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut leaf = Leaf::here();
         poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
             if !buf.is_empty() {
                 ready!(self.poll_fill(cx, &mut leaf, 1))?;
             }
@@ -207,6 +231,7 @@ pub trait Read {
         let mut leaf = Leaf::here();
         let mut count = 0;
         poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
             loop {
                 ready!(self.poll_fill(cx, &mut leaf, 1))?;
                 let filled = self.filled();
@@ -234,6 +259,7 @@ pub trait Read {
         let mut leaf = Leaf::here();
         let mut count = 0;
         poll_fn(move |cx| {
+            ready!(leaf.begin(cx))?;
             loop {
                 ready!(self.poll_fill(cx, &mut leaf, 1))?;
                 let filled = self.filled();
@@ -248,6 +274,10 @@ pub trait Read {
         })
     }
 }
+
+/// Up to here [`Read::read_exact`] has the stream's buffer hold the bytes until all are there: as many as a small receive
+/// brings anyway.
+const WHOLE_MAX: usize = 8 * 1024;
 
 /// Reads what is there into `buf`.
 fn take<R: Read + ?Sized>(reader: &mut R, buf: &mut [u8]) -> usize {

@@ -1,7 +1,7 @@
 //! What TCP and Unix listeners have in common: one accept that goes on from call to call.
 //!
-//! The accept belongs to the listener, and has a completion for each connection. Whoever waits may go away, and the next
-//! caller finds the connections that came meanwhile. They are not without number: see the operation's limit in
+//! The accept belongs to the listener, and has a completion for each connection. Whoever waits may go away, or be cancelled,
+//! and the next caller finds the connections that came meanwhile. They are not without number: see the operation's limit in
 //! [`sys`](crate::sys). When it ends the accept, the kernel's queue fills up, until somebody asks for a connection again.
 
 use std::cell::{Cell, RefCell};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::io::Leaf;
+use crate::scope::Cancelled;
 use crate::sys::{Op, Operation, Output, Socket, Taken};
 use crate::time::{self, Sleep};
 
@@ -52,14 +53,16 @@ impl Acceptor {
     }
 
     /// Ends the accept, and waits until the system has let go of the socket, so that dropping it closes it.
-    pub(super) async fn close(self, at: &'static Location<'static>) {
+    pub(super) async fn close(self, at: &'static Location<'static>) -> Result<(), Cancelled> {
+        let mut leaf = Leaf::at(at);
+        poll_fn(|cx| leaf.begin(cx)).await?;
         let Some(mut accept) = self.accept.take() else {
-            return;
+            return Ok(());
         };
         accept.cancel();
-        let mut leaf = Leaf::at(at);
         // Connections that come meanwhile are closed.
-        while let Some((_, None)) = poll_fn(|cx| leaf.poll(cx, &mut accept, "close")).await {}
+        while let Some((_, None)) = poll_fn(|cx| leaf.poll(cx, &mut accept, "close")).await? {}
+        Ok(())
     }
 
     fn poll_accept(
@@ -68,6 +71,7 @@ impl Acceptor {
         leaf: &mut Leaf,
         pause: &mut Option<Sleep>,
     ) -> Poll<io::Result<OwnedFd>> {
+        ready!(leaf.begin(cx))?;
         loop {
             match self.take() {
                 Some(Taken::Completion(Ok(Output::Accepted(fd)), _)) => return Poll::Ready(Ok(fd)),
@@ -84,7 +88,7 @@ impl Acceptor {
                 Some(Taken::Gone) => {}
                 Some(Taken::NotYet) => {
                     // Runs foreign code, so not under the borrow; that code may have taken the operation away.
-                    leaf.wait(cx, self.kind);
+                    leaf.wait(cx, self.kind)?;
                     if let Some(accept) = &*self.accept.borrow() {
                         leaf.watch(accept);
                         return Poll::Pending;
@@ -94,7 +98,7 @@ impl Acceptor {
                     if let Some(retry_at) = self.retry_at.get() {
                         let pause =
                             pause.get_or_insert_with(|| Sleep::new(retry_at, leaf.location()));
-                        ready!(pause.poll_sleep(cx));
+                        ready!(pause.poll_sleep(cx))?;
                         self.retry_at.set(None);
                     }
                     *pause = None;

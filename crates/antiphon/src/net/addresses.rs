@@ -1,10 +1,12 @@
 //! Where to connect or bind: addresses, or names that lead to some.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::Location;
 
 use super::resolve::resolve;
+use crate::io::Leaf;
 
 /// What names an internet endpoint: socket addresses, or a host name and a port.
 ///
@@ -31,14 +33,17 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns the addresses: at least one.
+    /// Returns the addresses: at least one. A wait also where they are known: it ends in a cancelled scope.
     pub(super) async fn addresses(
         self,
         at: &'static Location<'static>,
     ) -> io::Result<Vec<SocketAddr>> {
+        // What is done with them begins here, also where nothing is looked up.
+        let mut leaf = Leaf::at(at);
+        poll_fn(|cx| leaf.begin(cx)).await?;
         let addresses = match self {
             Self::Known(addresses) => addresses,
-            Self::Name { host, port } => resolve(host, port, at).await?,
+            Self::Name { host, port } => resolve(host, port, leaf).await?,
             Self::Invalid => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,

@@ -16,11 +16,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Type};
 
+use crate::io::{Leaf, is_aborted};
+use crate::scope::{Cancelled, deliver, is_cancelled_here};
 use crate::sys::{Address, Op, Operation, Socket};
 use crate::time::{self, Sleep};
 
@@ -28,6 +30,9 @@ use crate::time::{self, Sleep};
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first of `addresses` that answers. The attempts that are left are given up.
+///
+/// When it is cancelled, the driver is asked for the end of all attempts, and waited for. One that gets through all the same
+/// wins.
 pub(super) async fn connect_tcp(
     addresses: Vec<SocketAddr>,
     at: &'static Location<'static>,
@@ -37,9 +42,15 @@ pub(super) async fn connect_tcp(
         attempts: Vec::new(),
         failures: Vec::new(),
         next_at: None,
+        is_ending: false,
         at,
     };
-    poll_fn(|cx| race.poll(cx)).await
+    let mut leaf = Leaf::at(at);
+    poll_fn(|cx| {
+        ready!(leaf.begin(cx))?;
+        race.poll(cx)
+    })
+    .await
 }
 
 struct Race {
@@ -50,6 +61,8 @@ struct Race {
     failures: Vec<(SocketAddr, io::Error)>,
     /// When the next attempt starts, whatever becomes of the others. `None` if there is no next one.
     next_at: Option<Sleep>,
+    /// Set while the driver has been asked for the end of the attempts, because the scope was cancelled.
+    is_ending: bool,
     at: &'static Location<'static>,
 }
 
@@ -66,6 +79,13 @@ impl Race {
             if let Some(socket) = self.poll_attempts(cx) {
                 return Poll::Ready(Ok(socket));
             }
+            if self.attempts.is_empty() && self.waiting.is_empty() {
+                return Poll::Ready(Err(self.error()));
+            }
+            if self.is_ending || is_cancelled_here() {
+                ready!(self.poll_end())?;
+                continue;
+            }
             let is_due = self.attempts.is_empty()
                 || self.failures.len() > failures
                 || self
@@ -78,13 +98,12 @@ impl Race {
             failures = self.failures.len();
             match self.waiting.pop_front() {
                 Some(address) => self.start(address),
-                None if self.attempts.is_empty() => return Poll::Ready(Err(self.error())),
                 None => return Poll::Pending,
             }
         }
     }
 
-    /// Polls all attempts, and puts those that failed aside.
+    /// Polls all attempts, and puts those that failed aside; what was ended is to be tried again, if it comes to that.
     fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<Rc<Socket>> {
         let mut index = 0;
         while let Some(attempt) = self.attempts.get_mut(index) {
@@ -93,11 +112,32 @@ impl Race {
                 Poll::Ready((Ok(_), _)) => return Some(self.attempts.swap_remove(index).socket),
                 Poll::Ready((Err(error), _)) => {
                     let failed = self.attempts.remove(index);
-                    self.failures.push((failed.address, error));
+                    if self.is_ending && is_aborted(&error) {
+                        self.waiting.push_front(failed.address);
+                    } else {
+                        self.failures.push((failed.address, error));
+                    }
                 }
             }
         }
         None
+    }
+
+    /// Has all attempts ended, and waits until they are. It is well if the scope is not cancelled any more then, because it
+    /// is polled in another one: that goes on.
+    fn poll_end(&mut self) -> Poll<Result<(), Cancelled>> {
+        if !self.is_ending {
+            self.is_ending = true;
+            self.next_at = None;
+            for attempt in &self.attempts {
+                attempt.operation.cancel();
+            }
+        }
+        if !self.attempts.is_empty() {
+            return Poll::Pending;
+        }
+        self.is_ending = false;
+        Poll::Ready(deliver().map_or(Ok(()), Err))
     }
 
     fn start(&mut self, address: SocketAddr) {

@@ -1,14 +1,15 @@
 //! What UDP and Unix datagram sockets have in common.
 //!
 //! The receive belongs to the socket, as a stream's does: a datagram that arrives for a caller who has gone waits for the
-//! next one. Sends have no order among them, so each call has its own; given up, it is finished in the background.
+//! next one. Sends have no order among them, so each call has its own. Cancelled, the system is asked for its end and says
+//! what came of it; dropped, it is finished in the background, because nobody is there to hear what came of it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 
@@ -86,6 +87,7 @@ impl Datagrams {
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, Option<Address>)>> {
+        ready!(leaf.begin(cx))?;
         loop {
             if let Some(taken) = self.take_arrived(buf, peek) {
                 leaf.leave();
@@ -100,7 +102,7 @@ impl Datagrams {
             match taken {
                 Some(Taken::NotYet) => {
                     // Runs foreign code, so not under the borrow; that code may have taken the operation away.
-                    leaf.wait(cx, self.kinds.receive);
+                    leaf.wait(cx, self.kinds.receive)?;
                     if let Some(receive) = &self.inbox.borrow().receive {
                         leaf.watch(receive);
                         return Poll::Pending;
@@ -168,6 +170,8 @@ impl Datagrams {
         address: Option<Address>,
         at: &'static Location<'static>,
     ) -> io::Result<usize> {
+        let mut leaf = Leaf::at(at);
+        poll_fn(|cx| leaf.begin(cx)).await?;
         let mut buffer = self.spare.borrow_mut().pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(bytes);
@@ -185,17 +189,11 @@ impl Datagrams {
             },
         };
         let mut send = InBackground(Some(Operation::start(op, self.kinds.send, at)));
-        let mut leaf = Leaf::at(at);
-        let answer = poll_fn(|cx| {
+        let (result, op) = poll_fn(|cx| {
             let operation = send.0.as_mut().expect("taken only when it is dropped");
-            leaf.poll(cx, operation, self.kinds.send)
+            leaf.poll_own(cx, operation, self.kinds.send)
         })
         .await;
-        let Some((result, op)) = answer else {
-            return Err(io::Error::other(
-                "the loop ended before the datagram was sent",
-            ));
-        };
         if let Some(Op::SendTo { buffer, .. } | Op::Send { buffer, .. }) = op {
             let mut spare = self.spare.borrow_mut();
             if spare.len() < SPARE_MAX {

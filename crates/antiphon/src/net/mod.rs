@@ -48,6 +48,19 @@
 //! what it handed over is sent. Each function says so in its own words under *Cancellation*. Memory is
 //! lent by the loop and reused, so a socket that is in use does not allocate, and a stream that waits owns none.
 //!
+//! # Cancellation
+//! When its [scope](crate::CancelScope) is cancelled, a call ends with an error of which
+//! [`is_cancelled`](crate::is_cancelled) is true. In short:
+//!
+//! | | what goes on | when it was faster than the cancel |
+//! |---|---|---|
+//! | read, peek, accept, receive a datagram | the socket's own wait: the call leaves at once | the result is returned |
+//! | write a stream, flush | the sending: the call leaves at once, and says how much was taken over | as written |
+//! | connect, send a datagram, wait for a descriptor | nothing: the call returns when the system has let go | the result is returned |
+//! | look a name up | the thread: the call leaves at once | what is to be done with the addresses ends |
+//!
+//! A call that is made in a cancelled scope starts none of this. Dropping a socket needs no wait, and closes it.
+//!
 //! # Across loops and threads
 //! A socket belongs to the thread that made it. It may outlive its loop and go on in the thread's next one; what was being
 //! sent when the loop ended is an error then. To another thread it goes as a socket of the standard library, through
@@ -57,7 +70,8 @@
 //! With the feature `futures-io` the streams and their halves implement `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of that
 //! crate; with `hyper` the streams implement `hyper::rt::{Read, Write}`. A write that is pending there has been taken over:
 //! polled again with the same bytes it tells how many were written; polled with others, it sends both, one after the other.
-//! Such calls have no line, so the task tree shows the one that made the stream.
+//! Such calls have no line, so the task tree shows the one that made the stream. In a cancelled scope they fail as all others
+//! do, so that a cancel goes through the crate that polls; what is awaited in a [`shield`](crate::shield) goes on.
 //!
 //! # Not supported
 //! Sockets of other families, ancillary data (descriptors sent over Unix sockets), out-of-band data.

@@ -5,9 +5,9 @@
 //!     trying ─────────────────────▶ waiting ─────────────────────────────▶ trying
 //!        │ (3) bytes: into the caller's memory, or the buffer    │ (4) bytes that the driver took: the buffer
 //! ```
-//! What waits is the stream's, not the caller's: whoever waits may go away, and the next reader goes on. Bytes leave the
-//! system only into the memory of a call that returns them, or into the buffer. That is why none are lost, and nothing
-//! is cancelled here.
+//! What waits is the stream's, not the caller's: whoever waits may go away, or be cancelled, and the next reader goes on.
+//! Bytes leave the system only into the memory of a call that returns them, or into the buffer. That is why none are lost,
+//! and no operation is ended here.
 //!
 //! A stream that waits has no memory: it is lent by the loop when there are bytes for it.
 
@@ -91,6 +91,7 @@ impl ReadSide {
         leaf: &mut Leaf,
         min: usize,
     ) -> Poll<io::Result<()>> {
+        ready!(leaf.begin(cx))?;
         while self.filled().len() < min {
             let missing = min - self.filled().len();
             if let Arrived::There(0) = ready!(self.poll_arrive(cx, leaf, missing, None))? {
@@ -107,6 +108,7 @@ impl ReadSide {
         leaf: &mut Leaf,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(leaf.begin(cx))?;
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -129,6 +131,9 @@ impl ReadSide {
     pub(super) fn poll_fill_anonymously(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut leaf = std::mem::replace(&mut self.leaf, Leaf::here());
         let result = self.poll_fill(cx, &mut leaf, 1);
+        if result.is_ready() {
+            leaf.reset();
+        }
         self.leaf = leaf;
         result
     }
@@ -140,6 +145,7 @@ impl ReadSide {
         leaf: &mut Leaf,
         memory: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
+        ready!(leaf.begin(cx))?;
         let room = memory.capacity() - memory.len();
         if room == 0 {
             return Poll::Ready(Ok(0));
@@ -202,7 +208,7 @@ impl ReadSide {
                 match incoming.take() {
                     Taken::NotYet if self.may_try => {}
                     Taken::NotYet => {
-                        leaf.wait(cx, self.kind);
+                        leaf.wait(cx, self.kind)?;
                         leaf.watch(incoming);
                         if self.filled().is_empty() {
                             self.give_back();
@@ -264,6 +270,8 @@ impl ReadSide {
                     }
                     Attempt::WouldWait => self.may_try = false,
                     Attempt::NotNow => {
+                        // So a call that always finds something can be ended.
+                        leaf.check()?;
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }

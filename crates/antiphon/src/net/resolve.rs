@@ -8,19 +8,20 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use crate::io::Leaf;
+use crate::worker::contain;
 
-/// Looks `host` up. The answer may have no address in it.
+/// Looks `host` up for the call of `leaf`, which has begun. The answer may have no address in it. A call that is cancelled
+/// leaves at once, and its answer is dropped when it comes.
 pub(super) async fn resolve(
     host: String,
     port: u16,
-    at: &'static Location<'static>,
+    mut leaf: Leaf,
 ) -> io::Result<Vec<SocketAddr>> {
     let lookup = Arc::new(Lookup {
         host,
@@ -28,11 +29,10 @@ pub(super) async fn resolve(
         inside: Mutex::default(),
     });
     RESOLVER.submit(Arc::clone(&lookup))?;
-    let mut leaf = Leaf::at(at);
     poll_fn(|cx| {
         let result = lookup.poll(cx);
         if result.is_pending() {
-            leaf.wait(cx, "name lookup");
+            leaf.wait(cx, "name lookup")?;
         }
         result
     })
@@ -63,7 +63,8 @@ impl Lookup {
             inside.waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            // It may be somebody else's code, and the thread has others to serve.
+            contain(|| waker.wake());
         }
     }
 
@@ -163,4 +164,37 @@ impl Resolver {
 /// A panic can't leave the values half way: each step under a lock is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            std::panic::resume_unwind(Box::new("a waker that panics"));
+        }
+    }
+
+    /// It ended its thread, which was counted on; sixteen of them ended all lookups of the process.
+    #[test]
+    fn a_waker_that_panics_does_not_end_its_thread() {
+        let lookup = Lookup {
+            host: "127.0.0.1".into(),
+            port: 80,
+            inside: Mutex::default(),
+        };
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(lookup.poll(&Context::from_waker(&waker)).is_pending());
+        lookup.run();
+        let answer = lookup.poll(&Context::from_waker(Waker::noop()));
+        assert!(
+            matches!(&answer, Poll::Ready(Ok(addresses)) if addresses.len() == 1),
+            "{answer:?}"
+        );
+    }
 }

@@ -149,8 +149,8 @@ macro_rules! impl_read {
             /// If no loop is running on this thread.
             ///
             /// # Cancellation
-            /// **Did not happen**, but `memory` is gone with the future. Bytes that arrive later wait in the stream's
-            /// buffer for the next read.
+            /// **Did not happen**: `memory` comes back as it was. Bytes that arrive later wait in the stream's buffer for
+            /// the next read. If the future is dropped, `memory` is gone with it.
             #[track_caller]
             pub fn read_owned(
                 &mut self,
@@ -209,14 +209,16 @@ macro_rules! impl_write {
             /// If no loop is running on this thread.
             ///
             /// # Cancellation
-            /// **Finishes first**, as [`Write::write_all`](crate::io::Write::write_all); `memory` is gone with the future.
+            /// **Partial**, as [`Write::write_all`](crate::io::Write::write_all). Before its turn came, it did not happen,
+            /// and `memory` comes back as it was; afterwards `memory` is needed in the background, and what comes back is
+            /// empty. If the future is dropped, `memory` is gone with it.
             #[track_caller]
             pub fn write_owned(
                 &mut self,
                 mut memory: Vec<u8>,
             ) -> impl Future<Output = (std::io::Result<usize>, Vec<u8>)> {
                 let mut leaf = $crate::io::Leaf::here();
-                let mut began = false;
+                let mut began = None;
                 std::future::poll_fn(move |cx| {
                     let result =
                         std::task::ready!(self.$($side).+.poll_write_owned(cx, &mut leaf, &mut memory, &mut began));

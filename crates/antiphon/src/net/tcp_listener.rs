@@ -12,6 +12,7 @@ use super::acceptor::Acceptor;
 use super::addresses::ToAddresses;
 use super::stream::{fd_of, ip_address, socket_of};
 use super::tcp_stream::TcpStream;
+use crate::scope::Cancelled;
 
 /// A socket that TCP connections arrive at.
 ///
@@ -34,10 +35,11 @@ impl TcpListener {
     /// - [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody else listens there;
     /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if this machine has no such address;
     /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied), on most systems, for ports below 1024;
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` names nothing, and what the lookup of a name says.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` names nothing, and what the lookup of a name says;
+    /// - a cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen.** A name lookup goes on in its thread, and its answer is dropped.
     #[track_caller]
     pub fn bind<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
         let (target, at) = (address.to_target(), Location::caller());
@@ -77,7 +79,8 @@ impl TcpListener {
     /// # Errors
     /// If there are no descriptors or no memory left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). The listener is in order;
     /// the connection waits, and the next call waits a tenth of a second before it asks for it again. So a loop that
-    /// reports the error and goes on neither spins nor fails silently. Any other error means that the socket does not listen.
+    /// reports the error and goes on neither spins nor fails silently. A cancel, of which
+    /// [`is_cancelled`](crate::is_cancelled) is true, ends such a loop. Any other error means that the socket does not listen.
     ///
     /// A connection that was broken off before it was accepted is not an error: it is left out.
     ///
@@ -85,7 +88,8 @@ impl TcpListener {
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A connection that arrives later waits for the next call.
+    /// **Did not happen.** A connection that arrives later waits for the next call. One that is there when the cancelled
+    /// call is polled is returned, and the next wait is the one that ends.
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
         let at = Location::caller();
@@ -106,10 +110,14 @@ impl TcpListener {
     /// Dropping it does the same in the background: if somebody waited for a connection, the address is free a turn of the
     /// loop later. To bind it again at once, close it.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled: it has not waited then.
+    ///
     /// # Cancellation
-    /// **Finishes first.** It goes on in the background.
+    /// **Finishes first.** It goes on in the background, also where it was called in a cancelled scope. To know in a clean-up
+    /// that the address is free, await it in a [`shield`](crate::shield).
     #[track_caller]
-    pub fn close(self) -> impl Future<Output = ()> {
+    pub fn close(self) -> impl Future<Output = Result<(), Cancelled>> {
         self.acceptor.close(Location::caller())
     }
 
@@ -124,6 +132,7 @@ impl TcpListener {
     /// loop {
     ///     match incoming.next().await {
     ///         Ok(stream) => println!("{:?} is here", stream.peer_addr()),
+    ///         Err(error) if antiphon::is_cancelled(&error) => return Err(error),
     ///         Err(error) => eprintln!("not accepting for a moment: {error}"),
     ///     }
     /// }
@@ -163,7 +172,7 @@ impl Incoming<'_> {
     /// Those of [`TcpListener::accept`].
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen**, as [`TcpListener::accept`].
     #[track_caller]
     #[allow(
         clippy::should_implement_trait,

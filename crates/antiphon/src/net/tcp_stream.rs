@@ -46,7 +46,8 @@ impl TcpStream {
     /// # Errors
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens there;
     /// - [`TimedOut`](io::ErrorKind::TimedOut) when the system gives up, typically after two minutes;
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` names nothing, and what the lookup of a name says.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` names nothing, and what the lookup of a name says;
+    /// - a cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// If none of several addresses answered, the inner error is a [`ConnectError`](super::ConnectError), which tells of each.
     ///
@@ -54,8 +55,10 @@ impl TcpStream {
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The attempts are given up, and a connection that is made all the same is closed. A name lookup
-    /// goes on in its thread until the system ends it.
+    /// **Did not happen.** The system is asked for the end of the attempts, and has answered when this returns: their
+    /// descriptors are closed. A connection that was made before that is returned, and the next wait is the one that ends. A
+    /// name lookup is left at once: it goes on in its thread, and its answer is dropped. If the future is dropped, the attempts
+    /// are ended in the background, and a connection that is made all the same is closed.
     #[track_caller]
     pub fn connect<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
         let (target, at) = (address.to_target(), Location::caller());

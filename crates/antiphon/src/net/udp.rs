@@ -12,7 +12,9 @@ use socket2::SockRef;
 use super::addresses::ToAddresses;
 use super::datagrams::{Datagrams, Kinds};
 use super::stream::{fd_of, ip_address, socket_of};
-use crate::sys::{Address, Op, Operation};
+use crate::io::Leaf;
+use crate::scope::is_cancelled;
+use crate::sys::{Address, Op};
 
 /// A socket for UDP datagrams.
 ///
@@ -54,7 +56,7 @@ impl UdpSocket {
     /// [`TcpListener::bind`](super::TcpListener::bind).
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen.** A name lookup goes on in its thread, and its answer is dropped.
     #[track_caller]
     pub fn bind<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
         let (target, at) = (address.to_target(), Location::caller());
@@ -83,10 +85,12 @@ impl UdpSocket {
     /// Sets the peer: the one that [`send`](Self::send) sends to, and the only one whose datagrams arrive from now on.
     ///
     /// # Errors
-    /// If there is no way to any of the addresses; and what the lookup of a name says.
+    /// If there is no way to any of the addresses; what the lookup of a name says; and a cancel, of which
+    /// [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Cancellation
-    /// **Did not happen**, or it happened: it is the matter of a moment.
+    /// **Did not happen.** If the system was faster, it did, and this says so. A name lookup goes on in its thread, and its
+    /// answer is dropped. If the future is dropped, either may be.
     #[track_caller]
     pub fn connect<A: ToAddresses>(&self, address: A) -> impl Future<Output = io::Result<()>> {
         let (target, at) = (address.to_target(), Location::caller());
@@ -98,12 +102,11 @@ impl UdpSocket {
                     socket,
                     address: Address::Ip(address),
                 };
-                let mut connect = Operation::start(op, "udp connect", at);
-                result = std::future::poll_fn(|cx| connect.poll(cx))
-                    .await
-                    .0
-                    .map(|_| ());
-                if result.is_ok() {
+                result = Leaf::at(at).carry_out(op, "udp connect").await.map(drop);
+                if result
+                    .as_ref()
+                    .map_or_else(|error| is_cancelled(error), |()| true)
+                {
                     break;
                 }
             }
@@ -115,13 +118,15 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `EMSGSIZE` if it is too long: IPv4 allows 65507 bytes. Errors that come back from the network later are told by later
-    /// calls, and only on sockets with a peer.
+    /// calls, and only on sockets with a peer. A cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Finishes first.** Once it was polled, the datagram is sent in the background.
+    /// **Did not happen.** The system is asked for the end, and has answered when this returns; if the datagram was sent
+    /// before that, this says so, and the next wait is the one that ends. If the future is dropped once it was polled, the
+    /// datagram is sent in the background.
     #[track_caller]
     pub fn send_to(
         &self,
@@ -142,7 +147,7 @@ impl UdpSocket {
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Finishes first**, as [`send_to`](Self::send_to).
+    /// **Did not happen**, as [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.datagrams.send(buf, None, Location::caller())
@@ -153,13 +158,15 @@ impl UdpSocket {
     /// What does not fit into `buf` is discarded.
     ///
     /// # Errors
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if a datagram that was sent to the peer found nobody there.
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if a datagram that was sent to the peer found nobody there. A
+    /// cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A datagram that arrives later waits for the next call.
+    /// **Did not happen.** A datagram that arrives later waits for the next call. One that is there when the cancelled call
+    /// is polled is returned, and the next wait is the one that ends.
     #[track_caller]
     pub fn recv_from(
         &self,
@@ -174,7 +181,7 @@ impl UdpSocket {
     /// Those of [`recv_from`](Self::recv_from).
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen**, as [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let receive = self.datagrams.receive(buf, false, Location::caller());

@@ -1,6 +1,6 @@
 //! Unix datagrams.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use super::datagrams::{Datagrams, Kinds};
 use super::stream::{fd_of, socket_of, unix_address};
-use crate::sys::{Address, Op, Operation};
+use crate::io::Leaf;
+use crate::sys::{Address, Op};
 
 /// A socket for datagrams between processes of this machine. They arrive, and in their order.
 ///
@@ -101,10 +102,11 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound), [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) or
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), as for [`UnixStream::connect`](super::UnixStream::connect).
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), as for [`UnixStream::connect`](super::UnixStream::connect). A
+    /// cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Cancellation
-    /// **Did not happen**, or it happened: it is the matter of a moment.
+    /// **Did not happen.** If the system was faster, it did, and this says so. If the future is dropped, either may be.
     #[track_caller]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = io::Result<()>> {
         let (address, at) = (SocketAddr::from_pathname(path), Location::caller());
@@ -113,8 +115,7 @@ impl UnixDatagram {
                 socket: Rc::clone(&self.datagrams.socket),
                 address: Address::Unix(address?),
             };
-            let mut connect = Operation::start(op, "unix connect", at);
-            poll_fn(|cx| connect.poll(cx)).await.0.map(|_| ())
+            Leaf::at(at).carry_out(op, "unix connect").await.map(drop)
         }
     }
 
@@ -127,7 +128,9 @@ impl UnixDatagram {
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Finishes first.** Once it was polled, the datagram is sent in the background.
+    /// **Did not happen.** The system is asked for the end, and has answered when this returns; if the datagram was sent
+    /// before that, this says so, and the next wait is the one that ends. If the future is dropped once it was polled, the
+    /// datagram is sent in the background.
     #[track_caller]
     pub fn send_to<P: AsRef<Path>>(
         &self,
@@ -148,7 +151,7 @@ impl UnixDatagram {
     /// Those of [`send_to`](Self::send_to).
     ///
     /// # Cancellation
-    /// **Finishes first.**
+    /// **Did not happen**, as [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send_to_addr(
         &self,
@@ -173,7 +176,7 @@ impl UnixDatagram {
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Finishes first**, as [`send_to`](Self::send_to).
+    /// **Did not happen**, as [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.datagrams.send(buf, None, Location::caller())
@@ -184,13 +187,14 @@ impl UnixDatagram {
     /// What does not fit into `buf` is discarded, and what is beyond 256 KiB.
     ///
     /// # Errors
-    /// What `recv(2)` says.
+    /// What `recv(2)` says. A cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A datagram that arrives later waits for the next call.
+    /// **Did not happen.** A datagram that arrives later waits for the next call. One that is there when the cancelled call
+    /// is polled is returned, and the next wait is the one that ends.
     #[track_caller]
     pub fn recv_from(
         &self,
@@ -205,7 +209,7 @@ impl UnixDatagram {
     /// Those of [`recv_from`](Self::recv_from).
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen**, as [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let receive = self.datagrams.receive(buf, false, Location::caller());

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::acceptor::Acceptor;
 use super::stream::{fd_of, socket_of, unix_address};
 use super::unix_stream::UnixStream;
+use crate::scope::Cancelled;
 
 /// A socket that streams from this machine arrive at.
 ///
@@ -126,13 +127,15 @@ impl UnixListener {
     /// accepted ahead; more wait in the system's queue.
     ///
     /// # Errors
-    /// If there are no descriptors or no memory left, as for [`TcpListener::accept`](super::TcpListener::accept).
+    /// If there are no descriptors or no memory left, as for [`TcpListener::accept`](super::TcpListener::accept). A cancel, of
+    /// which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A connection that arrives later waits for the next call.
+    /// **Did not happen.** A connection that arrives later waits for the next call. One that is there when the cancelled
+    /// call is polled is returned, and the next wait is the one that ends.
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = io::Result<(UnixStream, SocketAddr)>> {
         let at = Location::caller();
@@ -148,15 +151,20 @@ impl UnixListener {
     /// Dropping it does the same in the background: if somebody waited for a connection, it is closed a turn of the
     /// loop later.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled: it has not waited then.
+    ///
     /// # Cancellation
-    /// **Finishes first.** It goes on in the background.
+    /// **Finishes first.** It goes on in the background, also where it was called in a cancelled scope. To know in a clean-up
+    /// that the address is free, await it in a [`shield`](crate::shield).
     #[track_caller]
-    pub fn close(self) -> impl Future<Output = ()> {
+    pub fn close(self) -> impl Future<Output = Result<(), Cancelled>> {
         let at = Location::caller();
         async move {
             let Self { acceptor, path } = self;
-            acceptor.close(at).await;
+            let result = acceptor.close(at).await;
             drop(path);
+            result
         }
     }
 

@@ -12,7 +12,8 @@ use socket2::{Domain, Type};
 
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::{Stream, UNIX, impl_read, impl_write, socket_of, unix_address};
-use crate::sys::{Address, Op, Operation, Socket};
+use crate::io::Leaf;
+use crate::sys::{Address, Op, Socket};
 
 /// A stream between two processes of this machine.
 ///
@@ -46,13 +47,15 @@ impl UnixStream {
     /// - [`NotFound`](io::ErrorKind::NotFound) if there is no such path;
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens there, although the path is left over;
     /// - [`WouldBlock`](io::ErrorKind::WouldBlock) if the listener's queue is full;
-    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path may not be written.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path may not be written;
+    /// - a cancel, of which [`is_cancelled`](crate::is_cancelled) is true.
     ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A connection that is made all the same is closed.
+    /// **Did not happen.** The system is asked for the end, and has answered when this returns; a connection that was made
+    /// before that is returned, and the next wait is the one that ends. If the future is dropped, it is closed.
     #[track_caller]
     pub fn connect<P: AsRef<Path>>(path: P) -> impl Future<Output = io::Result<Self>> {
         let address = SocketAddr::from_pathname(path);
@@ -66,7 +69,7 @@ impl UnixStream {
     /// Those of [`connect`](Self::connect).
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen**, as [`connect`](Self::connect).
     #[track_caller]
     pub fn connect_addr(address: &SocketAddr) -> impl Future<Output = io::Result<Self>> {
         connect(address.clone(), Location::caller())
@@ -152,13 +155,14 @@ impl UnixStream {
 }
 
 async fn connect(address: SocketAddr, at: &'static Location<'static>) -> io::Result<UnixStream> {
+    let mut leaf = Leaf::at(at);
+    poll_fn(|cx| leaf.begin(cx)).await?;
     let socket = socket_of(socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?.into())?;
     let op = Op::Connect {
         socket: Rc::clone(&socket),
         address: Address::Unix(address),
     };
-    let mut operation = Operation::start(op, "unix connect", at);
-    poll_fn(|cx| operation.poll(cx)).await.0?;
+    leaf.carry_out(op, "unix connect").await?;
     Ok(UnixStream {
         stream: Stream::new(socket, UNIX, at),
     })

@@ -1,8 +1,8 @@
 //! A stream's direction towards the peer.
 //!
 //! What the system takes at once goes there from the caller's memory. The rest is copied, and its send belongs to the stream,
-//! as the wait does on the other [side](super::read_side): whoever waits for it may go away, and it is finished in the
-//! background. Only dropping the stream ends it.
+//! as the wait does on the other [side](super::read_side): whoever waits for it may go away, or be cancelled, and it is
+//! finished in the background. Only dropping the stream ends it.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -13,8 +13,8 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use socket2::SockRef;
 
-use crate::io::Leaf;
-use crate::sys::{Attempt, Op, Operation, Output, Socket, try_send};
+use crate::io::{Answer, Leaf, Partial};
+use crate::sys::{Attempt, Op, Operation, Socket, try_send};
 
 #[derive(Debug)]
 pub(super) struct WriteSide {
@@ -65,8 +65,9 @@ impl WriteSide {
         cx: &mut Context<'_>,
         leaf: &mut Leaf,
     ) -> Poll<io::Result<()>> {
+        ready!(leaf.begin(cx))?;
         if let Some(send) = &mut self.send {
-            let answer = ready!(leaf.poll(cx, send, self.kind));
+            let answer = ready!(leaf.poll(cx, send, self.kind))?;
             self.send = None;
             self.settle(answer);
         }
@@ -133,29 +134,38 @@ impl WriteSide {
         }
     }
 
-    /// Sends memory that the caller gives away, and gives it back. `began` is set while the send has that memory.
+    /// Sends memory that the caller gives away, and gives it back. `began` is how much that is, while the send has it.
     pub(super) fn poll_write_owned(
         &mut self,
         cx: &mut Context<'_>,
         leaf: &mut Leaf,
         memory: &mut Vec<u8>,
-        began: &mut bool,
+        began: &mut Option<usize>,
     ) -> Poll<io::Result<usize>> {
-        if !*began {
+        if began.is_none() {
             ready!(self.poll_flush(cx, leaf))?;
+            // It may have waited for its turn, and was cancelled when that came.
+            leaf.check()?;
             self.unclaimed = None;
             let sent = self.try_send(&[IoSlice::new(memory)], usize::MAX)?;
             if sent == memory.len() {
                 return Poll::Ready(Ok(sent));
             }
-            *began = true;
+            *began = Some(memory.len());
             self.start_send(std::mem::take(memory), sent, leaf);
         }
         let Some(send) = &mut self.send else {
             *memory = std::mem::take(&mut self.buffer);
             return Poll::Ready(Ok(0));
         };
-        let answer = ready!(leaf.poll(cx, send, self.kind));
+        let answer = match ready!(leaf.poll(cx, send, self.kind)) {
+            Ok(answer) => answer,
+            // The memory is the send's, which goes on.
+            Err(cancelled) => {
+                let count = began.unwrap_or_default();
+                return Poll::Ready(Err(Partial::new(count, cancelled).into()));
+            }
+        };
         self.send = None;
         let (returned, result) = outcome(answer);
         *memory = returned;
@@ -193,6 +203,9 @@ impl WriteSide {
     pub(super) fn poll_flush_anonymously(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut leaf = std::mem::replace(&mut self.leaf, Leaf::here());
         let result = self.poll_flush(cx, &mut leaf);
+        if result.is_ready() {
+            leaf.reset();
+        }
         self.leaf = leaf;
         result
     }
@@ -259,7 +272,7 @@ impl WriteSide {
     }
 
     /// Takes in what came of the send.
-    fn settle(&mut self, answer: Option<(io::Result<Output>, Option<Op>)>) {
+    fn settle(&mut self, answer: Answer) {
         let (memory, result) = outcome(answer);
         if let Err(error) = result {
             self.unclaimed = None;
@@ -282,7 +295,7 @@ impl Drop for WriteSide {
 }
 
 /// The memory of a send, and what came of it. A send that went well has sent all.
-fn outcome(answer: Option<(io::Result<Output>, Option<Op>)>) -> (Vec<u8>, io::Result<()>) {
+fn outcome(answer: Answer) -> (Vec<u8>, io::Result<()>) {
     let ended = || io::Error::other("the loop ended before all was sent");
     match answer {
         Some((result, Some(Op::Send { buffer, .. }))) => {

@@ -8,11 +8,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 /// A point that tasks pass together: each waits until so many have come.
 ///
 /// It can be used again as soon as it has opened. The last to come does not wait, and is the leader of its round.
+///
+/// One that goes away, cancelled or dropped, did not come: the others wait on, for somebody else to come. So it is at
+/// asyncio's barriers, whereas one who gives up at a barrier of Python's threads breaks it for all. Where the others can do
+/// nothing without the one that is missing, have them wait in one scope, and cancel that.
 ///
 /// # Examples
 /// ```
@@ -24,15 +29,17 @@ use crate::wait::Queue;
 ///     let tasks: Vec<_> = (0..3)
 ///         .map(|_| {
 ///             let barrier = Rc::clone(&barrier);
-///             spawn(async move || barrier.wait().await.is_leader())
+///             spawn(async move || barrier.wait().await)
 ///         })
 ///         .collect();
 ///     let mut leaders = 0;
 ///     for task in tasks {
-///         leaders += usize::from(task.await.unwrap());
+///         leaders += usize::from(task.await.unwrap()?.is_leader());
 ///     }
 ///     assert_eq!(leaders, 1);
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct Barrier {
     size: usize,
@@ -61,11 +68,16 @@ impl Barrier {
 
     /// Comes to the barrier, and waits until all have come.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before the barrier opens; one that comes in a cancelled scope does not come at
+    /// all.
+    ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** It is as if this task had not come; another must. If the barrier had opened already, that stands.
+    /// **Did not happen.** It is as if this task had not come; another must. If the barrier had opened already, that stands:
+    /// it passes, and the next wait is the one that ends.
     #[track_caller]
     pub const fn wait(&self) -> BarrierWait<'_> {
         BarrierWait {
@@ -122,14 +134,32 @@ impl BarrierWaitResult {
     }
 }
 
+impl BarrierWait<'_> {
+    /// Whether it came in the round that lasts. That is over if it was chosen.
+    fn is_counted_in(&self) -> bool {
+        self.round == self.barrier.round.get()
+    }
+
+    fn count_out(&self) {
+        self.barrier.arrived.set(self.barrier.arrived.get() - 1);
+    }
+}
+
 impl Future for BarrierWait<'_> {
-    type Output = BarrierWaitResult;
+    type Output = Result<BarrierWaitResult, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        ready!(this.leaf.begin(cx))?;
         if this.leaf.is_waiting() {
-            ready!(this.leaf.poll(cx));
-            return Poll::Ready(BarrierWaitResult { is_leader: false });
+            return Poll::Ready(match ready!(this.leaf.poll(cx, &this.barrier.waiters)) {
+                Err(cancelled) if this.is_counted_in() => {
+                    this.count_out();
+                    Err(cancelled)
+                }
+                // It has opened, even if its news were not here yet.
+                Ok(_) | Err(_) => Ok(BarrierWaitResult { is_leader: false }),
+            });
         }
         // Joins before it counts itself in, because others may come while it joins.
         this.leaf.join(
@@ -144,15 +174,14 @@ impl Future for BarrierWait<'_> {
             return Poll::Pending;
         }
         this.barrier.open(&mut this.leaf);
-        Poll::Ready(BarrierWaitResult { is_leader: true })
+        Poll::Ready(Ok(BarrierWaitResult { is_leader: true }))
     }
 }
 
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {
-        // Counted out only in the round that it was counted in, which is over if it was chosen.
-        if self.leaf.is_waiting() && self.round == self.barrier.round.get() {
-            self.barrier.arrived.set(self.barrier.arrived.get() - 1);
+        if self.leaf.is_waiting() && self.is_counted_in() {
+            self.count_out();
         }
         let _ = self.leaf.leave(&self.barrier.waiters);
     }

@@ -10,9 +10,10 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 pub use super::error::SendError;
@@ -53,13 +54,17 @@ pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Why a receiver has no next value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// [`is_cancelled`](crate::is_cancelled) tells a cancel from the others, wherever it is wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
     /// All values were received, and no sender is left.
     Closed,
     /// The receiver fell behind and missed so many values. It goes on with the oldest that is there.
     Lagged(u64),
+    /// The scope was cancelled before there was a next value. The receiver goes on where it was.
+    Cancelled(Cancelled),
 }
 
 /// Why a receiver has no next value now.
@@ -81,6 +86,7 @@ impl fmt::Display for RecvError {
             Self::Lagged(missed) => {
                 write!(f, "the receiver fell behind and missed {missed} values")
             }
+            Self::Cancelled(_) => f.write_str("the wait for a value was cancelled"),
         }
     }
 }
@@ -95,7 +101,21 @@ impl fmt::Display for TryRecvError {
     }
 }
 
-impl std::error::Error for RecvError {}
+impl From<Cancelled> for RecvError {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::Cancelled(cancelled)
+    }
+}
+
+impl std::error::Error for RecvError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Closed | Self::Lagged(_) => None,
+            Self::Cancelled(cancelled) => Some(cancelled),
+        }
+    }
+}
+
 impl std::error::Error for TryRecvError {}
 
 struct Ring<T> {
@@ -158,12 +178,12 @@ impl<T> Sender<T> {
     /// Sends `value` to all receivers that there are now. Returns how many.
     ///
     /// # Errors
-    /// Gives `value` back if there are none.
+    /// [`SendError::Closed`], with `value`, if there are none. It does not wait, and is never cancelled.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
         let ring = &*self.ring;
         let receivers = ring.receivers.get();
         if receivers == 0 {
-            return Err(SendError(value));
+            return Err(SendError::Closed(value));
         }
         let overwritten = {
             let mut entries = ring.entries.borrow_mut();
@@ -288,13 +308,15 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     /// [`RecvError::Lagged`] if values were overwritten before this receiver took them; [`RecvError::Closed`] if it has
-    /// taken all and no sender is left.
+    /// taken all and no sender is left; [`RecvError::Cancelled`] if the scope is cancelled before there is a value, and in a
+    /// scope that is cancelled already even if there is.
     ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The value is still the next one.
+    /// **Did not happen.** The value is still the next one, as if the future was dropped; but while nobody takes it the ring may
+    /// need its place. What came before the cancel, a value or an error, is returned, and the next wait is the one that ends.
     #[track_caller]
     pub fn recv(&mut self) -> Recv<'_, T> {
         Recv {
@@ -377,19 +399,16 @@ impl<T: Clone> Future for Recv<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        ready!(this.leaf.begin(cx))?;
         if let Poll::Ready(result) = this.receiver.poll_next() {
             this.leave();
             return Poll::Ready(result);
         }
-        if this.leaf.is_waiting() && this.leaf.poll(cx).is_pending() {
-            return Poll::Pending;
+        let waiters = &this.receiver.ring.waiters;
+        if this.leaf.is_waiting() {
+            ready!(this.leaf.poll(cx, waiters))?;
         }
-        this.leaf.join(
-            &this.receiver.ring.waiters,
-            cx,
-            "broadcast",
-            this.receiver.next,
-        );
+        this.leaf.join(waiters, cx, "broadcast", this.receiver.next);
         // A value may have come, or the last sender gone, while this joined.
         let poll = this.receiver.poll_next();
         if poll.is_ready() {

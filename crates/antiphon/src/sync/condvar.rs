@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
 use super::{Mutex, MutexGuard, MutexLock};
+use crate::scope::{Cancelled, Checkpoint};
 use crate::wait::Queue;
 
 /// A condition variable: wakes tasks that wait until what a [`Mutex`] guards has changed.
@@ -28,15 +29,18 @@ use crate::wait::Queue;
 ///         let shared = Rc::clone(&shared);
 ///         async move || {
 ///             let (items, changed) = &*shared;
-///             let mut items = changed.wait_while(items.lock().await, |items| items.is_empty()).await;
-///             items.pop().unwrap()
+///             let guard = items.lock().await?;
+///             let mut items = changed.wait_while(guard, |items| items.is_empty()).await?;
+///             Ok::<_, antiphon::Cancelled>(items.pop().unwrap())
 ///         }
 ///     });
-///     antiphon::yield_now().await;
-///     shared.0.lock().await.push("bread");
+///     antiphon::yield_now().await?;
+///     shared.0.lock().await?.push("bread");
 ///     shared.1.notify_one();
-///     assert_eq!(consumer.await.unwrap(), "bread");
-/// });
+///     assert_eq!(consumer.await.unwrap()?, "bread");
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct Condvar {
     waiters: Queue,
@@ -57,12 +61,23 @@ impl Condvar {
     ///
     /// It waits from the first poll on, and has the lock until then; no notification is missed in between.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before it was notified and has the lock again. **The lock is not held then**: its
+    /// guard went in with the call. To put things in order under the lock, take it once more in a
+    /// [`shield`](crate::shield).
+    ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** A notification that was on its way goes to the next one who was waiting when it was given. The
-    /// lock is not held afterwards, since its guard went in with the call.
+    /// **Did not happen.** One that was notified before the cancel goes on if the lock is free or was handed to it, and the
+    /// next wait is the one that ends. If it stands in line for the lock, it leaves that, and its notification goes to the
+    /// next one who was waiting when it was given. So does one that is dropped, at any point.
+    ///
+    /// # Source
+    /// The races are those of asyncio's `test_wait_cancel_after_notify` and `test_cancelled_wakeup_relock`. There and in trio
+    /// the lock is taken again, for as long as that takes, before the cancel goes on, because the block around the wait will
+    /// give it back. Here a guard that is not there is not given back, so nobody need wait for it.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&'a self, guard: MutexGuard<'a, T>) -> CondvarWait<'a, T> {
         CondvarWait::new(self, guard, Location::caller())
@@ -72,23 +87,29 @@ impl Condvar {
     ///
     /// Does not wait at all if `condition` does not hold now.
     ///
+    /// # Errors
+    /// [`Cancelled`], as [`wait`](Self::wait), without the lock; in a scope that is cancelled already, `condition` is not asked.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen**, as for [`wait`](Self::wait).
+    /// **Did not happen**, as for [`wait`](Self::wait). One that was notified before the cancel asks once more, and goes on
+    /// with the lock if `condition` does not hold any more.
     #[track_caller]
     pub fn wait_while<'a, T: ?Sized>(
         &'a self,
         mut guard: MutexGuard<'a, T>,
         mut condition: impl FnMut(&mut T) -> bool,
-    ) -> impl Future<Output = MutexGuard<'a, T>> {
+    ) -> impl Future<Output = Result<MutexGuard<'a, T>, Cancelled>> {
         let at = Location::caller();
         async move {
+            let mut checkpoint = Checkpoint::new();
+            poll_fn(|cx| checkpoint.poll(cx)).await?;
             while condition(&mut guard) {
-                guard = CondvarWait::new(self, guard, at).await;
+                guard = CondvarWait::new(self, guard, at).await?;
             }
-            guard
+            Ok(guard)
         }
     }
 
@@ -142,9 +163,8 @@ enum Stage<'a, T: ?Sized> {
     /// Not polled yet.
     Holding(MutexGuard<'a, T>),
     Waiting(&'a Mutex<T>),
-    /// Notified, and in line for the lock. Were it told to give up, it would still finish this: whoever goes on after a
-    /// wait goes on with the lock.
-    Locking(MutexLock<'a, T>),
+    /// It was given the notification of that number, and stands in line for the lock.
+    Locking(MutexLock<'a, T>, u64),
     Done,
 }
 
@@ -160,13 +180,17 @@ impl<'a, T: ?Sized> CondvarWait<'a, T> {
 }
 
 impl<'a, T: ?Sized> Future for CondvarWait<'a, T> {
-    type Output = MutexGuard<'a, T>;
+    type Output = Result<MutexGuard<'a, T>, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
             match &mut this.stage {
                 Stage::Holding(guard) => {
+                    if let Err(cancelled) = ready!(this.leaf.begin(cx)) {
+                        this.stage = Stage::Done;
+                        return Poll::Ready(Err(cancelled));
+                    }
                     let mutex = MutexGuard::mutex(guard);
                     this.leaf.join(
                         &this.condvar.waiters,
@@ -179,15 +203,31 @@ impl<'a, T: ?Sized> Future for CondvarWait<'a, T> {
                     drop(holding);
                 }
                 Stage::Waiting(mutex) => {
-                    ready!(this.leaf.poll(cx));
-                    this.stage = Stage::Locking(mutex.lock_at(this.at));
+                    let mutex = *mutex;
+                    let number = match ready!(this.leaf.poll(cx, &this.condvar.waiters)) {
+                        Ok(number) => number,
+                        Err(cancelled) => {
+                            this.stage = Stage::Done;
+                            return Poll::Ready(Err(cancelled));
+                        }
+                    };
+                    // If the lock is free there is nothing left to wait for: it goes on even if it is cancelled.
+                    if let Some(guard) = mutex.try_lock() {
+                        this.stage = Stage::Done;
+                        return Poll::Ready(Ok(guard));
+                    }
+                    this.stage = Stage::Locking(mutex.lock_at(this.at), number);
                 }
-                Stage::Locking(lock) => {
-                    let guard = ready!(Pin::new(lock).poll(cx));
+                Stage::Locking(lock, number) => {
+                    let result = ready!(Pin::new(lock).poll(cx));
+                    let number = *number;
                     this.stage = Stage::Done;
-                    return Poll::Ready(guard);
+                    if result.is_err() {
+                        this.condvar.notify_first(number);
+                    }
+                    return Poll::Ready(result);
                 }
-                Stage::Done => panic!("`Condvar::wait` was polled after it gave the guard"),
+                Stage::Done => panic!("`Condvar::wait` was polled after it had ended"),
             }
         }
     }
@@ -195,7 +235,13 @@ impl<'a, T: ?Sized> Future for CondvarWait<'a, T> {
 
 impl<T: ?Sized> Drop for CondvarWait<'_, T> {
     fn drop(&mut self) {
-        if let Some(number) = self.leaf.leave(&self.condvar.waiters) {
+        let number = match self.stage {
+            Stage::Locking(_, number) => Some(number),
+            _ => self.leaf.leave(&self.condvar.waiters),
+        };
+        // The line for the lock is left first, so that nobody who is notified finds it there.
+        self.stage = Stage::Done;
+        if let Some(number) = number {
             // After `notify_all` there is nobody left to pass it on to.
             self.condvar.notify_first(number);
         }
@@ -207,7 +253,7 @@ impl<T: ?Sized> fmt::Debug for CondvarWait<'_, T> {
         let stage = match self.stage {
             Stage::Holding(_) => "holding",
             Stage::Waiting(_) => "waiting",
-            Stage::Locking(_) => "locking",
+            Stage::Locking(..) => "locking",
             Stage::Done => "done",
         };
         f.debug_struct("CondvarWait")

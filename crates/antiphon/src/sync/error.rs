@@ -3,11 +3,39 @@
 use std::error::Error;
 use std::fmt;
 
-/// The error of sending: nobody receives any more. Gives the value back.
+use crate::scope::Cancelled;
+
+/// The error of sending: nobody receives any more, or the scope was cancelled. Gives the value back.
 ///
-/// The sender stays usable, and will say the same again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
+/// Only what waits is cancelled; where sending does not wait, it always is [`Closed`](Self::Closed).
+/// [`is_cancelled`](crate::is_cancelled) tells the two apart, wherever it is wrapped.
+///
+/// # Examples
+/// ```
+/// use antiphon::{CancelScope, Outcome, run, sync::mpsc};
+///
+/// run(async || {
+///     let (sender, _receiver) = mpsc::channel(1);
+///     sender.send("there is room").await?;
+///     let scope = CancelScope::new();
+///     scope.cancel("for the example");
+///     let Outcome::Cancelled(cancelled, error) = scope.run(async || sender.send("unsent").await).await else {
+///         unreachable!()
+///     };
+///     assert_eq!(error.as_cancelled(), Some(&cancelled));
+///     assert_eq!(error.into_inner(), "unsent");
+///     Ok::<(), mpsc::SendError<&str>>(())
+/// })?;
+/// # Ok::<(), antiphon::sync::SendError<&str>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// Nobody receives any more. The sender stays usable, and will say the same again.
+    Closed(T),
+    /// The scope was cancelled before the value was sent. The sender stays usable.
+    Cancelled(T, Cancelled),
+}
 
 /// The error of sending without waiting. Gives the value back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,9 +47,17 @@ pub enum TrySendError<T> {
     Closed(T),
 }
 
-/// The error of receiving: there is nothing left, and nobody who could send more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecvError(pub(super) ());
+/// The error of receiving: there is nothing left and nobody who could send more, or the scope was cancelled.
+///
+/// [`is_cancelled`](crate::is_cancelled) tells the two apart, wherever it is wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// There is nothing left, and nobody who could send more.
+    Closed,
+    /// The scope was cancelled before there was anything. The receiver stays usable, and has missed nothing.
+    Cancelled(Cancelled),
+}
 
 /// The error of receiving without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +69,17 @@ pub enum TryRecvError {
     Closed,
 }
 
-/// The error of acquiring from a [`Semaphore`](super::Semaphore): it was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcquireError(pub(super) ());
+/// The error of acquiring from a [`Semaphore`](super::Semaphore): it was closed, or the scope cancelled.
+///
+/// No permits are held. [`is_cancelled`](crate::is_cancelled) tells the two apart, wherever it is wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// The semaphore was closed.
+    Closed,
+    /// The scope was cancelled before there were enough permits.
+    Cancelled(Cancelled),
+}
 
 /// The error of acquiring without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +94,17 @@ pub enum TryAcquireError {
 impl<T> SendError<T> {
     /// Returns the value that was not sent.
     pub fn into_inner(self) -> T {
-        self.0
+        match self {
+            Self::Closed(value) | Self::Cancelled(value, _) => value,
+        }
+    }
+
+    /// Returns the cancel of the scope that waited, if it was that and the channel is not closed.
+    pub const fn as_cancelled(&self) -> Option<&Cancelled> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Cancelled(_, cancelled) => Some(cancelled),
+        }
     }
 }
 
@@ -73,11 +127,26 @@ impl<T> TrySendError<T> {
     }
 }
 
+impl From<Cancelled> for RecvError {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::Cancelled(cancelled)
+    }
+}
+
+impl From<Cancelled> for AcquireError {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::Cancelled(cancelled)
+    }
+}
+
 // The values need not be `Debug` for the errors to be.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendError(..)")
+        match self {
+            Self::Closed(_) => f.write_str("Closed(..)"),
+            Self::Cancelled(_, cancelled) => write!(f, "Cancelled(.., {cancelled:?})"),
+        }
     }
 }
 
@@ -93,7 +162,10 @@ impl<T> fmt::Debug for TrySendError<T> {
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody receives what is sent")
+        f.write_str(match self {
+            Self::Closed(_) => "nobody receives what is sent",
+            Self::Cancelled(..) => "the wait for room was cancelled",
+        })
     }
 }
 
@@ -108,7 +180,10 @@ impl<T> fmt::Display for TrySendError<T> {
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nothing is left to receive, and the senders are gone")
+        f.write_str(match self {
+            Self::Closed => "nothing is left to receive, and the senders are gone",
+            Self::Cancelled(_) => "the wait for a value was cancelled",
+        })
     }
 }
 
@@ -123,7 +198,10 @@ impl fmt::Display for TryRecvError {
 
 impl fmt::Display for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the semaphore is closed")
+        f.write_str(match self {
+            Self::Closed => "the semaphore is closed",
+            Self::Cancelled(_) => "the wait for permits was cancelled",
+        })
     }
 }
 
@@ -136,9 +214,27 @@ impl fmt::Display for TryAcquireError {
     }
 }
 
-impl<T> Error for SendError<T> {}
+impl<T> Error for SendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.as_cancelled().map(|cancelled| cancelled as _)
+    }
+}
 impl<T> Error for TrySendError<T> {}
-impl Error for RecvError {}
+impl Error for RecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Closed => None,
+            Self::Cancelled(cancelled) => Some(cancelled),
+        }
+    }
+}
 impl Error for TryRecvError {}
-impl Error for AcquireError {}
+impl Error for AcquireError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Closed => None,
+            Self::Cancelled(cancelled) => Some(cancelled),
+        }
+    }
+}
 impl Error for TryAcquireError {}

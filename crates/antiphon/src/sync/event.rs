@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 /// Something that happens once, and that any number of tasks wait for.
@@ -26,11 +27,13 @@ use crate::wait::Queue;
 ///         let ready = Rc::clone(&ready);
 ///         async move || ready.wait().await
 ///     });
-///     antiphon::yield_now().await;
+///     antiphon::yield_now().await?;
 ///     ready.set();
-///     waiter.await.unwrap();
+///     waiter.await.unwrap()?;
 ///     assert!(ready.is_set());
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct Event {
     is_set: Cell<bool>,
@@ -71,11 +74,15 @@ impl Event {
 
     /// Waits until it has happened.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before, even if it has happened already.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The others hear of the event as before.
+    /// **Did not happen.** The others hear of the event as before. One that heard of it before the cancel goes on, and the
+    /// next wait is the one that ends.
     #[inline]
     #[track_caller]
     pub const fn wait(&self) -> EventWait<'_> {
@@ -119,10 +126,9 @@ pub struct EventWait<'a> {
 
 impl EventWait<'_> {
     #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
         if self.leaf.is_waiting() {
-            ready!(self.leaf.poll(cx));
-            return Poll::Ready(());
+            return self.leaf.poll(cx, &self.event.waiters).map_ok(|_| ());
         }
         self.leaf
             .join(&self.event.waiters, cx, "event", self.event.sets.get());
@@ -135,12 +141,13 @@ impl EventWait<'_> {
 }
 
 impl Future for EventWait<'_> {
-    type Output = ();
+    type Output = Result<(), Cancelled>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() && self.event.is_set() {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         self.wait(cx)
     }

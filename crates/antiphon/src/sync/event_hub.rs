@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use super::SendError;
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 /// A place where tasks wait for events by name, first come first served.
@@ -23,7 +24,7 @@ use crate::wait::Queue;
 /// # Examples
 /// Each order waits to be paid, then to be shipped:
 /// ```
-/// use antiphon::{run, spawn, sync::EventHub, yield_now};
+/// use antiphon::{Cancelled, run, spawn, sync::EventHub, yield_now};
 /// use std::rc::Rc;
 ///
 /// run(async || {
@@ -32,22 +33,24 @@ use crate::wait::Queue;
 ///         .map(|order| {
 ///             let hub = Rc::clone(&hub);
 ///             spawn(async move || {
-///                 hub.wait("paid").await;
-///                 hub.wait("shipped").await;
-///                 order
+///                 hub.wait("paid").await?;
+///                 hub.wait("shipped").await?;
+///                 Ok::<_, Cancelled>(order)
 ///             })
 ///         })
 ///         .collect();
-///     yield_now().await;
+///     yield_now().await?;
 ///     assert_eq!(hub.waiting("paid"), 2);
 ///
 ///     assert!(hub.fire("paid"), "the first order hears it");
 ///     assert!(!hub.fire("shipped"), "nobody waits for that yet");
-///     yield_now().await;
+///     yield_now().await?;
 ///     assert!(hub.fire("shipped"));
-///     yield_now().await;
+///     yield_now().await?;
 ///     assert!(orders[0].is_finished() && !orders[1].is_finished());
-/// });
+///     Ok::<(), Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct EventHub<K, V = ()> {
     /// Who waits for which event. A name has an entry as long as its line has members.
@@ -89,11 +92,16 @@ impl<K: Ord + Clone, V> EventHub<K, V> {
     ///
     /// It stands in line from the first poll on.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before; in a scope that is cancelled already it does not stand in line at all.
+    ///
     /// # Panics
     /// If no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** An event that was on its way goes to the next one who was waiting for it when it was fired.
+    /// **Did not happen.** It leaves the line, and those behind it move up. An event that came before the cancel is returned, and
+    /// the next wait is the one that ends; if the future is dropped then, the event goes to the next one who was waiting for it
+    /// when it was fired.
     #[track_caller]
     pub const fn wait(&self, key: K) -> EventHubWait<'_, K, V> {
         EventHubWait {
@@ -107,7 +115,7 @@ impl<K: Ord + Clone, V> EventHub<K, V> {
     /// Resumes the first who waits for `key`, and hands it `value`.
     ///
     /// # Errors
-    /// Gives `value` back if nobody waits.
+    /// [`SendError::Closed`], with `value`, if nobody waits. It does not wait, and is never cancelled.
     pub fn fire_with<Q: Ord + ?Sized>(&self, key: &Q, value: V) -> Result<(), SendError<V>>
     where
         K: Borrow<Q>,
@@ -116,8 +124,8 @@ impl<K: Ord + Clone, V> EventHub<K, V> {
         match self.line(key) {
             Some(line) => self
                 .hand(&line.queue, Handed { value, event })
-                .map_err(SendError),
-            None => Err(SendError(value)),
+                .map_err(SendError::Closed),
+            None => Err(SendError::Closed(value)),
         }
     }
 
@@ -289,19 +297,20 @@ impl<K: Ord + Clone, V> EventHubWait<'_, K, V> {
 }
 
 impl<K: Ord + Clone, V> Future for EventHubWait<'_, K, V> {
-    type Output = V;
+    type Output = Result<V, Cancelled>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.leaf.is_waiting() {
-            let number = ready!(this.leaf.poll(cx));
-            let handed = this.hub.take_handed(number);
-            this.leave_line();
-            return Poll::Ready(handed.value);
-        }
+        ready!(this.leaf.begin(cx))?;
         let line = this
             .line
             .get_or_insert_with(|| this.hub.enter_line(&this.key));
+        if this.leaf.is_waiting() {
+            let result = ready!(this.leaf.poll(cx, &line.queue));
+            let value = result.map(|number| this.hub.take_handed(number).value);
+            this.leave_line();
+            return Poll::Ready(value);
+        }
         this.leaf
             .join(&line.queue, cx, "event hub", this.hub.events.get());
         Poll::Pending

@@ -24,24 +24,34 @@
 //!     let adder = antiphon::spawn({
 //!         let total = Rc::clone(&total);
 //!         async move || {
-//!             while let Some(n) = receiver.recv().await {
-//!                 *total.lock().await += n;
+//!             while let Some(n) = receiver.recv().await? {
+//!                 *total.lock().await? += n;
 //!             }
+//!             Ok::<(), antiphon::Cancelled>(())
 //!         }
 //!     });
 //!     for n in 1..=10 {
 //!         sender.send(n).await.unwrap();
 //!     }
 //!     drop(sender);
-//!     adder.await.unwrap();
-//!     assert_eq!(*total.lock().await, 55);
-//! });
+//!     adder.await.unwrap()?;
+//!     assert_eq!(*total.lock().await?, 55);
+//!     Ok::<(), antiphon::Cancelled>(())
+//! })?;
+//! # Ok::<(), antiphon::Cancelled>(())
 //! ```
 //!
 //! # First come, first served
 //! Whoever waits is served in the order in which it began to wait, that is, was first polled. There is no barging: what is
 //! released while somebody waits is *handed* to the first who does, and whoever comes later joins the end of the queue,
 //! even if the one chosen has not run yet. So nobody starves, and a released lock never wakes a task in vain.
+//!
+//! # Cancelled
+//! Every wait here ends with [`Cancelled`](crate::Cancelled), or with an error that was caused by it, when its
+//! [scope](crate::CancelScope) is cancelled: what was waited for *did not happen*. It leaves its queue, those behind it move
+//! up, and no permit, value or wake-up is lost or doubled. In a scope that is cancelled already nothing is begun, even what
+//! would not have to wait; what is to be had without waiting, `try_` functions give all the same. One that was chosen before
+//! the cancel keeps what it was chosen for and goes on; the next wait is the one that ends.
 //!
 //! # Going away
 //! A future that is dropped while it waits leaves its queue, and those behind it move up. Dropped after it was chosen and

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 /// A lock around a value, for tasks of one worker; its guard may be kept across awaits.
@@ -28,18 +29,21 @@ use crate::wait::Queue;
 ///         .map(|task| {
 ///             let log = Rc::clone(&log);
 ///             spawn(async move || {
-///                 let mut log = log.lock().await;
+///                 let mut log = log.lock().await?;
 ///                 log.push((task, "begin"));
-///                 yield_now().await;
+///                 yield_now().await?;
 ///                 log.push((task, "end"));
+///                 Ok::<(), antiphon::Cancelled>(())
 ///             })
 ///         })
 ///         .collect();
 ///     for task in tasks {
-///         task.await.unwrap();
+///         task.await.unwrap()?;
 ///     }
-///     assert_eq!(log.lock().await[..2], [(0, "begin"), (0, "end")]);
-/// });
+///     assert_eq!(log.lock().await?[..2], [(0, "begin"), (0, "end")]);
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct Mutex<T: ?Sized> {
     /// Set while there is a guard, or one who was chosen and will make a guard when it runs. Never clear while somebody
@@ -74,11 +78,15 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Locks, waiting until those who came before have unlocked.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before, even if the lock is free.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The lock is not held, and the place in the queue is given up.
+    /// **Did not happen.** The lock is not held, and the place in the queue is given up. A lock that was handed over before
+    /// the cancel is held, and the next wait is the one that ends; dropped at that point, it goes to the next who waits.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexLock<'_, T> {
@@ -159,10 +167,10 @@ pub struct MutexLock<'a, T: ?Sized> {
 
 impl<'a, T: ?Sized> MutexLock<'a, T> {
     #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<MutexGuard<'a, T>> {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<MutexGuard<'a, T>, Cancelled>> {
         if self.leaf.is_waiting() {
-            ready!(self.leaf.poll(cx));
-            return Poll::Ready(self.mutex.guard());
+            ready!(self.leaf.poll(cx, &self.mutex.waiters))?;
+            return Poll::Ready(Ok(self.mutex.guard()));
         }
         self.leaf.join(&self.mutex.waiters, cx, "mutex", 0);
         // It may have been freed while this joined.
@@ -174,13 +182,14 @@ impl<'a, T: ?Sized> MutexLock<'a, T> {
 }
 
 impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
-    type Output = MutexGuard<'a, T>;
+    type Output = Result<MutexGuard<'a, T>, Cancelled>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() {
             if let Some(guard) = self.mutex.try_lock() {
-                return Poll::Ready(guard);
+                return Poll::Ready(Ok(guard));
             }
         }
         self.wait(cx)

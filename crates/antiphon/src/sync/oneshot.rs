@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
 use crate::pool::Shared;
+use crate::scope::{Cancelled, Checkpoint};
 use crate::wait::Queue;
 
 pub use super::error::{RecvError, SendError, TryRecvError};
@@ -35,6 +36,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         for_value: Queue::new(),
         for_close: Queue::new(),
         receiver: RefCell::new(Leaf::new(Location::caller())),
+        checkpoint: Cell::new(Checkpoint::new()),
     });
     (
         Sender {
@@ -58,6 +60,8 @@ struct Inner<T> {
     /// The receiver's leaf, borrowed by nobody else. It lies here so that the receiver is a single word, which moves
     /// through registers: moved through memory right after it was written, it took longer than all the rest.
     receiver: RefCell<Leaf>,
+    /// The receiver's, for its next wait: it may be awaited more than once.
+    checkpoint: Cell<Checkpoint>,
 }
 
 /// The end that sends the value. Dropped without having sent, it tells the receiver so.
@@ -71,11 +75,11 @@ impl<T> Sender<T> {
     /// It is then the receiver's, and is dropped with it if it is not received.
     ///
     /// # Errors
-    /// Gives `value` back if the receiver is gone.
+    /// [`SendError::Closed`], with `value`, if the receiver is gone. It does not wait, and is never cancelled.
     #[inline]
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
         if self.is_closed() {
-            return Err(SendError(value));
+            return Err(SendError::Closed(value));
         }
         self.shared.value.set(Some(value));
         // Dropping the sender wakes the receiver.
@@ -90,11 +94,15 @@ impl<T> Sender<T> {
 
     /// Waits until the receiver is gone: nobody wants the value any more.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.**
+    /// **Did not happen.** The sender can send, or wait again. So it is if the future is dropped. If the receiver went before
+    /// the cancel, that is what it ends with, and the next wait is the one that is cancelled.
     ///
     /// # Examples
     /// ```
@@ -103,9 +111,11 @@ impl<T> Sender<T> {
     /// run(async || {
     ///     let (sender, receiver) = oneshot::channel::<u32>();
     ///     let _ = spawn(async move || drop(receiver));
-    ///     sender.closed().await;
+    ///     sender.closed().await?;
     ///     assert_eq!(sender.send(1).unwrap_err().into_inner(), 1);
-    /// });
+    ///     Ok::<(), antiphon::Cancelled>(())
+    /// })?;
+    /// # Ok::<(), antiphon::Cancelled>(())
     /// ```
     #[track_caller]
     pub const fn closed(&self) -> Closed<'_, T> {
@@ -140,16 +150,16 @@ pub struct Closed<'a, T> {
 }
 
 impl<T> Future for Closed<'_, T> {
-    type Output = ();
+    type Output = Result<(), Cancelled>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.leaf.begin(cx))?;
         let shared = &*self.sender.shared;
         if self.leaf.is_waiting() {
-            ready!(self.leaf.poll(cx));
-            return Poll::Ready(());
+            return self.leaf.poll(cx, &shared.for_close).map_ok(|_| ());
         }
         if shared.is_receiver_gone.get() {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         self.leaf.join(&shared.for_close, cx, "oneshot closed", 0);
         // The receiver may have gone while this joined.
@@ -180,14 +190,33 @@ impl<T> fmt::Debug for Closed<'_, T> {
 /// While it waits it is shown with the line that made the channel.
 ///
 /// # Errors
-/// [`RecvError`] if the sender was dropped without having sent, or the value was received before.
+/// [`RecvError::Closed`] if the sender was dropped without having sent, or the value was received before;
+/// [`RecvError::Cancelled`] if the scope is cancelled before the value is sent, and for a wait that begins in a cancelled scope
+/// even if it was.
 ///
 /// # Panics
 /// If it has to wait and no loop is running on this thread.
 ///
 /// # Cancellation
-/// **Did not happen.** Awaited as `&mut receiver`, it can be awaited again and the value is not lost. Dropped itself, it
-/// takes a value that was sent along.
+/// **Did not happen.** Awaited as `&mut receiver`, it can be awaited again, in another scope or a [`shield`](crate::shield), and
+/// the value is not lost; [`try_recv`](Self::try_recv) takes it at once. A value that was sent before the cancel is received,
+/// and the next wait is the one that ends. Dropped itself, it takes a value that was sent along.
+///
+/// # Examples
+/// ```
+/// use antiphon::{CancelScope, run, sync::oneshot};
+///
+/// run(async || {
+///     let (sender, mut receiver) = oneshot::channel();
+///     let scope = CancelScope::new();
+///     scope.cancel("for the example");
+///     assert!(scope.run(async || (&mut receiver).await).await.is_cancelled());
+///     sender.send("not lost").unwrap();
+///     assert_eq!(receiver.await?, "not lost");
+///     Ok::<(), oneshot::RecvError>(())
+/// })?;
+/// # Ok::<(), oneshot::RecvError>(())
+/// ```
 #[must_use = "a receiver that is dropped tells the sender that nobody wants the value"]
 pub struct Receiver<T> {
     shared: Shared<Inner<T>>,
@@ -217,11 +246,25 @@ impl<T> Receiver<T> {
         self.shared.is_sender_gone.get() || self.shared.is_receiver_gone.get()
     }
 
+    /// Asks whether to begin, unless it waits already.
+    #[inline]
+    fn begin(&self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
+        if self.shared.receiver.borrow().is_waiting() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut checkpoint = self.shared.checkpoint.take();
+        let begins = checkpoint.poll(cx);
+        if begins.is_pending() {
+            self.shared.checkpoint.set(checkpoint);
+        }
+        begins
+    }
+
     #[inline]
     fn poll_value(&mut self) -> Poll<Result<T, RecvError>> {
         match self.shared.value.take() {
             Some(value) => Poll::Ready(Ok(value)),
-            None if self.is_over() => Poll::Ready(Err(RecvError(()))),
+            None if self.is_over() => Poll::Ready(Err(RecvError::Closed)),
             None => Poll::Pending,
         }
     }
@@ -230,8 +273,8 @@ impl<T> Receiver<T> {
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<T, RecvError>> {
         let shared = &*self.shared;
         let mut leaf = shared.receiver.borrow_mut();
-        if leaf.is_waiting() && leaf.poll(cx).is_pending() {
-            return Poll::Pending;
+        if leaf.is_waiting() {
+            ready!(leaf.poll(cx, &shared.for_value))?;
         }
         leaf.join(&shared.for_value, cx, "oneshot", 0);
         drop(leaf);
@@ -259,6 +302,7 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.begin(cx))?;
         if let Poll::Ready(result) = self.poll_value() {
             self.leave();
             return Poll::Ready(result);

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
+use crate::scope::Cancelled;
 use crate::wait::Queue;
 
 /// A lock around a value that many may read at a time, or one write.
@@ -23,12 +24,14 @@ use crate::wait::Queue;
 ///
 /// antiphon::run(async || {
 ///     let prices = RwLock::new(vec![3, 5]);
-///     let (one, other) = (prices.read().await, prices.read().await);
+///     let (one, other) = (prices.read().await?, prices.read().await?);
 ///     assert_eq!(one[0] + other[1], 8);
 ///     drop((one, other));
-///     prices.write().await.push(7);
+///     prices.write().await?.push(7);
 ///     assert_eq!(prices.into_inner(), [3, 5, 7]);
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct RwLock<T: ?Sized> {
     /// How many read, or `WRITER`. Those who were chosen and have not run yet are counted in.
@@ -68,11 +71,15 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Locks for reading, waiting for the writer that holds it and for all who came before.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before, even if the lock is free.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The lock is not held, and the place in the queue is given up.
+    /// **Did not happen.** The lock is not held, and the place in the queue is given up. One that was let in before the cancel
+    /// has the lock, and the next wait is the one that ends; dropped at that point, it is counted out again.
     #[inline]
     #[track_caller]
     pub fn read(&self) -> RwLockRead<'_, T> {
@@ -85,12 +92,16 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Locks for writing, waiting for all who hold it and all who came before.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before, even if the lock is free.
+    ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
     /// **Did not happen.** The lock is not held, the place in the queue is given up, and readers that waited behind it are
-    /// let in if they can be.
+    /// let in if they can be. One that was let in before the cancel has the lock, and the next wait is the one that ends;
+    /// dropped at that point, it lets in those who come next.
     #[inline]
     #[track_caller]
     pub fn write(&self) -> RwLockWrite<'_, T> {
@@ -207,18 +218,23 @@ struct Admission<'a, T: ?Sized> {
 
 impl<T: ?Sized> Admission<'_, T> {
     #[inline]
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
+        ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() && self.lock.try_admit(self.wants) {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         self.wait(cx)
     }
 
     #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
         if self.leaf.is_waiting() {
-            ready!(self.leaf.poll(cx));
-            return Poll::Ready(());
+            let result = ready!(self.leaf.poll(cx, &self.lock.waiters));
+            if result.is_err() {
+                // A writer that leaves the front of the queue makes way for the readers behind it.
+                self.lock.admit_waiters();
+            }
+            return Poll::Ready(result.map(|_| ()));
         }
         let kind = if self.wants == WRITE {
             "rwlock write"
@@ -238,7 +254,7 @@ impl<T: ?Sized> Drop for Admission<'_, T> {
         if self.leaf.is_waiting() {
             match self.leaf.leave(&self.lock.waiters) {
                 Some(had) => self.lock.release(had),
-                // A writer that leaves the front of the queue makes way for the readers behind it.
+                // As after a cancel.
                 None => self.lock.admit_waiters(),
             }
         }
@@ -254,22 +270,22 @@ pub struct RwLockRead<'a, T: ?Sized>(Admission<'a, T>);
 pub struct RwLockWrite<'a, T: ?Sized>(Admission<'a, T>);
 
 impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
-    type Output = RwLockReadGuard<'a, T>;
+    type Output = Result<RwLockReadGuard<'a, T>, Cancelled>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(self.0.poll(cx));
-        Poll::Ready(self.0.lock.read_guard())
+        ready!(self.0.poll(cx))?;
+        Poll::Ready(Ok(self.0.lock.read_guard()))
     }
 }
 
 impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
-    type Output = RwLockWriteGuard<'a, T>;
+    type Output = Result<RwLockWriteGuard<'a, T>, Cancelled>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(self.0.poll(cx));
-        Poll::Ready(self.0.lock.write_guard())
+        ready!(self.0.poll(cx))?;
+        Poll::Ready(Ok(self.0.lock.write_guard()))
     }
 }
 

@@ -27,21 +27,24 @@ use crate::wait::Queue;
 ///     let (inside, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
 ///     let mut tasks = Vec::new();
 ///     for _ in 0..5 {
-///         let permit = two_at_a_time.acquire_owned(1).await.unwrap();
+///         let permit = two_at_a_time.acquire_owned(1).await?;
 ///         let (inside, most) = (Rc::clone(&inside), Rc::clone(&most));
 ///         tasks.push(spawn(async move || {
 ///             inside.set(inside.get() + 1);
 ///             most.set(most.get().max(inside.get()));
-///             yield_now().await;
+///             yield_now().await?;
 ///             inside.set(inside.get() - 1);
 ///             drop(permit);
+///             Ok::<(), antiphon::Cancelled>(())
 ///         }));
 ///     }
 ///     for task in tasks {
-///         task.await.unwrap();
+///         task.await.unwrap()?;
 ///     }
 ///     assert_eq!(most.get(), 2);
-/// });
+///     Ok::<(), antiphon::sync::AcquireError>(())
+/// })?;
+/// # Ok::<(), antiphon::sync::AcquireError>(())
 /// ```
 pub struct Semaphore {
     /// Permits to be had. Those given to one who was chosen and has not run yet are not among them.
@@ -80,13 +83,16 @@ impl Semaphore {
     /// They are given back when the [`SemaphorePermit`] is dropped. A `count` of zero waits for its turn, too.
     ///
     /// # Errors
-    /// [`AcquireError`] if the semaphore is or gets closed.
+    /// [`AcquireError::Closed`] if the semaphore is or gets closed; [`AcquireError::Cancelled`] if the scope is cancelled
+    /// before, even if there are permits.
     ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** No permits are held, and the place in the queue is given up.
+    /// **Did not happen.** No permits are held, the place in the queue is given up, and those behind it for whom there are
+    /// enough get theirs. Permits that were given before the cancel are held, and the next wait is the one that ends; dropped
+    /// at that point, they go back. That the semaphore was closed is heard of likewise.
     #[inline]
     #[track_caller]
     pub const fn acquire(&self, count: usize) -> SemaphoreAcquire<'_> {
@@ -263,10 +269,11 @@ impl Request {
 
     #[inline]
     fn poll(&mut self, semaphore: &Semaphore, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
+        ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() {
             match semaphore.try_take(self.count) {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(TryAcquireError::Closed) => return Poll::Ready(Err(AcquireError(()))),
+                Err(TryAcquireError::Closed) => return Poll::Ready(Err(AcquireError::Closed)),
                 Err(TryAcquireError::NoPermits) => {}
             }
         }
@@ -276,11 +283,14 @@ impl Request {
     #[inline(never)]
     fn wait(&mut self, semaphore: &Semaphore, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
         if self.leaf.is_waiting() {
-            let chosen_for = ready!(self.leaf.poll(cx));
-            return Poll::Ready(if chosen_for == CLOSED {
-                Err(AcquireError(()))
-            } else {
-                Ok(())
+            return Poll::Ready(match ready!(self.leaf.poll(cx, &semaphore.waiters)) {
+                Ok(CLOSED) => Err(AcquireError::Closed),
+                Ok(_) => Ok(()),
+                Err(cancelled) => {
+                    // It may have kept those behind it from fewer permits than it asked for.
+                    semaphore.grant();
+                    Err(cancelled.into())
+                }
             });
         }
         self.leaf
@@ -300,7 +310,7 @@ impl Request {
             match self.leaf.leave(&semaphore.waiters) {
                 Some(CLOSED) => {}
                 Some(count) => semaphore.give_back(from_note(count)),
-                // It may have kept those behind it from fewer permits than it asked for.
+                // As after a cancel.
                 None => semaphore.grant(),
             }
         }

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::leaf::Leaf;
 use crate::wait::Queue;
@@ -28,11 +28,13 @@ pub use super::error::{RecvError, SendError};
 ///         receiver.changed().await.unwrap();
 ///         *receiver.borrow_and_update()
 ///     });
-///     antiphon::yield_now().await;
+///     antiphon::yield_now().await?;
 ///     sender.send("busy").unwrap();
 ///     sender.send("done").unwrap();
 ///     assert_eq!(watcher.await.unwrap(), "done");
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub fn channel<T>(initial: T) -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(Shared {
@@ -79,11 +81,11 @@ impl<T> Sender<T> {
     /// Replaces the value, and tells the receivers.
     ///
     /// # Errors
-    /// Gives `value` back if there is no receiver; the latest value is then the one before. See
-    /// [`send_replace`](Self::send_replace).
+    /// [`SendError::Closed`], with `value`, if there is no receiver; the latest value is then the one before. See
+    /// [`send_replace`](Self::send_replace). It does not wait, and is never cancelled.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         if self.shared.receivers.get() == 0 {
-            return Err(SendError(value));
+            return Err(SendError::Closed(value));
         }
         self.send_replace(value);
         Ok(())
@@ -176,13 +178,15 @@ impl<T> Receiver<T> {
     /// Waits until there is a value that was not seen yet, and counts it as seen.
     ///
     /// # Errors
-    /// [`RecvError`] if the latest value was seen and no sender is left.
+    /// [`RecvError::Closed`] if the latest value was seen and no sender is left; [`RecvError::Cancelled`] if the scope is
+    /// cancelled before the value changes, and in a scope that is cancelled already even if it has.
     ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** The value still counts as not seen.
+    /// **Did not happen.** The value still counts as not seen, as if the future was dropped. If it changed before the cancel,
+    /// the change counts as seen, and the next wait is the one that ends.
     #[track_caller]
     pub fn changed(&mut self) -> Changed<'_, T> {
         Changed {
@@ -197,7 +201,7 @@ impl<T> Receiver<T> {
             return Poll::Ready(Ok(()));
         }
         if self.shared.senders.get() == 0 {
-            Poll::Ready(Err(RecvError(())))
+            Poll::Ready(Err(RecvError::Closed))
         } else {
             Poll::Pending
         }
@@ -237,19 +241,16 @@ impl<T> Future for Changed<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        ready!(this.leaf.begin(cx))?;
         if let Poll::Ready(result) = this.receiver.poll_change() {
             this.leave();
             return Poll::Ready(result);
         }
-        if this.leaf.is_waiting() && this.leaf.poll(cx).is_pending() {
-            return Poll::Pending;
+        let waiters = &this.receiver.shared.waiters;
+        if this.leaf.is_waiting() {
+            ready!(this.leaf.poll(cx, waiters))?;
         }
-        this.leaf.join(
-            &this.receiver.shared.waiters,
-            cx,
-            "watch",
-            this.receiver.seen,
-        );
+        this.leaf.join(waiters, cx, "watch", this.receiver.seen);
         // The value may have changed, or the last sender gone, while this joined.
         let poll = this.receiver.poll_change();
         if poll.is_ready() {

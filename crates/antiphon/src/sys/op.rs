@@ -25,11 +25,20 @@ impl Token {
 
 /// An operation, with the memory that it needs and a share of the socket that it is about: neither goes before the operation
 /// is over.
+///
+/// Each says what a cancelled *scope* means for it, and what becomes of a late success: one that comes after its end was
+/// asked for, or after the call that started it has left.
 #[derive(Debug)]
 pub(crate) enum Op {
     /// Accepts connections, one completion each ([`Output::Accepted`]), until it is cancelled or fails.
+    ///
+    /// The listener's: a cancelled call leaves it. Late success: the connection is the next call's; without a listener it is
+    /// closed.
     Accept { socket: Rc<Socket> },
-    /// Connects. Late success: the stream is closed with its socket.
+    /// Connects.
+    ///
+    /// The call's: a cancelled one has it ended and waits for that. Late success: the call returns the connection; if it was
+    /// dropped, the connection is closed with its socket.
     Connect {
         socket: Rc<Socket>,
         address: Address,
@@ -37,6 +46,8 @@ pub(crate) enum Op {
     /// Waits for what arrives at a stream. A completion either hands bytes out ([`Output::Bytes`]), or says that a receive
     /// ([`Driver::try_recv`](super::Driver::try_recv)) is worth an attempt ([`Output::Count`] of 0): for bytes, the end,
     /// or an error. There may be several, and the operation may end with any of them.
+    ///
+    /// The stream's: a cancelled call leaves it. Late success: the bytes are the next call's.
     Incoming {
         socket: Rc<Socket>,
         /// The stream has much to say: rather be told than be handed bytes in small pieces.
@@ -47,6 +58,9 @@ pub(crate) enum Op {
         is_bulk: bool,
     },
     /// Sends `buffer[from..]`. The result is how many bytes were taken, at least one.
+    ///
+    /// Of a stream it is the stream's: a cancelled call says how much was taken over and leaves it, and it is finished. As
+    /// one datagram it is as [`SendTo`](Self::SendTo).
     Send {
         socket: Rc<Socket>,
         buffer: Vec<u8>,
@@ -54,6 +68,8 @@ pub(crate) enum Op {
     },
     /// Receives one datagram into `buffer`, after its length and up to its capacity. The result is the number of bytes,
     /// also appended to the length. `address` becomes the sender's.
+    ///
+    /// The socket's: a cancelled call leaves it. Late success: the datagram is the next call's.
     RecvFrom {
         socket: Rc<Socket>,
         buffer: Vec<u8>,
@@ -61,12 +77,17 @@ pub(crate) enum Op {
         peek: bool,
     },
     /// Sends `buffer` as one datagram to `address`.
+    ///
+    /// The call's: a cancelled one has it ended and waits for that. Late success: the call says that it was sent. If the call
+    /// was dropped, it is finished.
     SendTo {
         socket: Rc<Socket>,
         buffer: Vec<u8>,
         address: Address,
     },
     /// Waits until the socket may be read (or written) without waiting. The result is 0.
+    ///
+    /// The call's: a cancelled one has it ended and waits for that. Late success: the call says so.
     Poll {
         socket: Rc<Socket>,
         interest: Interest,

@@ -155,6 +155,16 @@ impl Task {
         Self::new(std::future::pending::<()>(), id, 0, origin).0
     }
 
+    /// Makes a task without a handle.
+    pub(crate) fn without_handle<F: Future + 'static>(
+        future: F,
+        id: u64,
+        parent: u64,
+        origin: &'static Location<'static>,
+    ) -> Self {
+        Self::new(future, id, parent, origin).0
+    }
+
     #[inline]
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the cell lives as long as `self`, and no `&mut` to a header is ever made.
@@ -168,7 +178,7 @@ impl Task {
         unsafe { (self.header().vtable.step)(self.0, cx) }
     }
 
-    /// Drops the future where it is. The handle hears [`TaskError::Cancelled`].
+    /// Drops the future where it is. The handle hears that it was ended.
     pub(crate) fn kill(&self) {
         // SAFETY: `new` paired cell and table.
         unsafe { (self.header().vtable.kill)(self.0) }
@@ -409,7 +419,7 @@ impl<F: Future> TaskCell<F> {
         let cell = unsafe { header.cast::<Self>().as_ref() };
         if cell.header.stage() == FUTURE {
             cell.header.set_stage(RUNNING);
-            cell.finish(Err(TaskError::cancelled(&cell.header)));
+            cell.finish(Err(TaskError::ended(&cell.header)));
         }
     }
 

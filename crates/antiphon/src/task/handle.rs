@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::cell::{Owner, Task};
 use super::{TaskError, TaskId};
+use crate::scope::{Cancelled, Checkpoint, deliver, is_cancelled_here};
 use crate::wait::{Place, Waits, poll_place};
 use crate::worker::{Worker, current};
 
@@ -92,20 +93,26 @@ fn start<F: Future + 'static>(
         let (parent, has_locals) = worker.parent();
         let (task, handle) = Task::new(future, worker.next_id(), parent, origin);
         if has_locals || name.is_some() {
-            set_extra(worker, &task, name);
+            set_extra(worker, &task, name, has_locals);
         }
         worker.start(task);
         JoinHandle {
             task: handle,
             place: None,
+            checkpoint: Checkpoint::new(),
         }
     })
 }
 
 /// Gives the task its name, and the variables that it inherits.
 #[cold]
-fn set_extra(worker: &Worker, task: &Task, name: Option<Box<str>>) {
-    let locals = worker.with_running(|parent| parent.locals()?.inherit());
+fn set_extra(worker: &Worker, task: &Task, name: Option<Box<str>>, has_locals: bool) {
+    // In the destructor of a task that is dropped with its loop, none is running.
+    let locals = if has_locals {
+        worker.with_running(|parent| parent.locals()?.inherit())
+    } else {
+        None
+    };
     task.header().set_extra(name, locals.unwrap_or_default());
 }
 
@@ -123,6 +130,7 @@ pub struct JoinHandle<T> {
     task: Owner<T>,
     /// Its record, while it waits. The task has a copy.
     place: Option<Place>,
+    checkpoint: Checkpoint,
 }
 
 impl<T> JoinHandle<T> {
@@ -147,7 +155,7 @@ impl<T> JoinHandle<T> {
     }
 
     #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Cancelled> {
         let header = self.task.header();
         assert!(
             !header.is_finished(),
@@ -159,7 +167,14 @@ impl<T> JoinHandle<T> {
             header.set_joiner(self.place);
         } else {
             let _ = poll_place(&mut self.place, cx);
+            if is_cancelled_here() {
+                if let Some(cancelled) = deliver() {
+                    self.leave();
+                    return Poll::Ready(cancelled);
+                }
+            }
         }
+        Poll::Pending
     }
 
     /// Waits no more.
@@ -179,12 +194,23 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.task.take_outcome() {
-            self.leave();
-            return Poll::Ready(outcome);
+        let begins = if self.place.is_none() {
+            ready!(self.checkpoint.poll(cx))
+        } else {
+            Ok(())
+        };
+        if begins.is_ok() {
+            if let Some(outcome) = self.task.take_outcome() {
+                self.leave();
+                return Poll::Ready(outcome);
+            }
         }
-        self.wait(cx);
-        Poll::Pending
+        let cancelled = match begins {
+            Ok(()) => ready!(self.wait(cx)),
+            Err(cancelled) => cancelled,
+        };
+        let header = self.task.header();
+        Poll::Ready(Err(TaskError::wait_cancelled(cancelled, header)))
     }
 }
 

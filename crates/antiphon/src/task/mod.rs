@@ -10,6 +10,8 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::Location;
 
+use crate::scope::Cancelled;
+
 pub(crate) use self::cell::{Header, Task};
 pub(crate) use self::locals::Locals;
 
@@ -55,13 +57,18 @@ struct Inner {
 }
 
 enum Kind {
-    Cancelled,
+    Ended,
     Panicked(Box<dyn Any + Send>),
+    WaitCancelled(Cancelled),
 }
 
 impl TaskError {
-    pub(crate) fn cancelled(task: &Header) -> Self {
-        Self::new(task, Kind::Cancelled)
+    pub(crate) fn ended(task: &Header) -> Self {
+        Self::new(task, Kind::Ended)
+    }
+
+    pub(crate) fn wait_cancelled(cancelled: Cancelled, task: &Header) -> Self {
+        Self::new(task, Kind::WaitCancelled(cancelled))
     }
 
     pub(crate) fn panicked(payload: Box<dyn Any + Send>, task: &Header) -> Self {
@@ -80,9 +87,17 @@ impl TaskError {
         }
     }
 
-    /// Returns `true` if the task was ended before it could finish.
-    pub const fn is_cancelled(&self) -> bool {
-        matches!(self.inner.kind, Kind::Cancelled)
+    /// Returns `true` if the task was ended before it could finish: the loop has ended, and it did not by itself.
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.inner.kind, Kind::Ended)
+    }
+
+    /// Returns the cancel of the scope that waited for the task. The task goes on, and can be waited for again.
+    pub const fn as_cancelled(&self) -> Option<&Cancelled> {
+        match &self.inner.kind {
+            Kind::WaitCancelled(cancelled) => Some(cancelled),
+            Kind::Ended | Kind::Panicked(_) => None,
+        }
     }
 
     /// Returns `true` if the task panicked.
@@ -121,7 +136,8 @@ impl fmt::Display for TaskError {
         }
         write!(f, " (spawned at {origin}) ")?;
         match kind {
-            Kind::Cancelled => f.write_str("was ended before it finished"),
+            Kind::Ended => f.write_str("was ended before it finished"),
+            Kind::WaitCancelled(cancelled) => write!(f, "was not waited for: {cancelled}"),
             Kind::Panicked(payload) => match panic_message(&**payload) {
                 Some(message) => write!(f, "panicked: {message}"),
                 None => f.write_str("panicked"),
@@ -136,7 +152,14 @@ impl fmt::Debug for TaskError {
     }
 }
 
-impl std::error::Error for TaskError {}
+impl std::error::Error for TaskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.inner.kind {
+            Kind::WaitCancelled(cancelled) => Some(cancelled),
+            Kind::Ended | Kind::Panicked(_) => None,
+        }
+    }
+}
 
 fn panic_message<'a>(payload: &'a (dyn Any + Send + 'static)) -> Option<&'a str> {
     payload

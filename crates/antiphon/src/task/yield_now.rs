@@ -4,7 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::scope::{Cancelled, deliver, is_cancelled_here};
+
 /// Lets every task that is ready now take a step first, and the loop look at its timers and I/O.
+///
+/// # Errors
+/// [`Cancelled`] if the scope is cancelled. The others have had their step all the same.
 ///
 /// # Cancellation
 /// **Did not happen.**
@@ -13,9 +18,11 @@ use std::task::{Context, Poll};
 /// ```
 /// antiphon::run(async || {
 ///     let other = antiphon::spawn(async || println!("I go first"));
-///     antiphon::yield_now().await;
+///     antiphon::yield_now().await?;
 ///     assert!(other.is_finished());
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub fn yield_now() -> YieldNow {
     YieldNow { has_yielded: false }
@@ -29,11 +36,16 @@ pub struct YieldNow {
 }
 
 impl Future for YieldNow {
-    type Output = ();
+    type Output = Result<(), Cancelled>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.has_yielded {
-            return Poll::Ready(());
+            return Poll::Ready(if is_cancelled_here() {
+                deliver().map_or(Ok(()), Err)
+            } else {
+                Ok(())
+            });
         }
         self.has_yielded = true;
         cx.waker().wake_by_ref();

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Sleep;
+use crate::scope::Cancelled;
 
 /// Ticks every `period`, the first time at once.
 ///
@@ -19,10 +20,12 @@ use super::Sleep;
 ///
 /// run(async || {
 ///     let mut ticks = time::interval(Duration::from_millis(1));
-///     let first = ticks.tick().await;
-///     let second = ticks.tick().await;
+///     let first = ticks.tick().await?;
+///     let second = ticks.tick().await?;
 ///     assert_eq!(second - first, Duration::from_millis(1));
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
@@ -81,18 +84,21 @@ impl Interval {
 
     /// Waits for the next tick, and returns the moment at which it was due.
     ///
+    /// # Errors
+    /// [`Cancelled`] if the scope is cancelled before.
+    ///
     /// # Cancellation
     /// **Did not happen.** The tick is still to come.
-    pub async fn tick(&mut self) -> Instant {
+    pub async fn tick(&mut self) -> Result<Instant, Cancelled> {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
     /// Polls for the next tick: see [`tick`](Self::tick).
-    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(self.sleep.poll_sleep(cx));
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, Cancelled>> {
+        ready!(self.sleep.poll_sleep(cx))?;
         let due = self.sleep.deadline();
         self.sleep.reset(self.after(due, super::now()));
-        Poll::Ready(due)
+        Poll::Ready(Ok(due))
     }
 
     /// When the tick after the one due at `due` is due, seen from `now`.

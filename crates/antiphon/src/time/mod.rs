@@ -8,7 +8,7 @@ use std::time::Instant;
 
 pub use self::interval::{Interval, MissedTicks, interval, interval_at};
 pub use self::sleep::{Sleep, sleep, sleep_until};
-pub use self::timeout::{Elapsed, timeout, timeout_at};
+pub use self::timeout::{Elapsed, move_on_after, move_on_at, timeout, timeout_at};
 
 use crate::worker::current;
 

@@ -6,11 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::scope::{Cancelled, Checkpoint, deliver, is_cancelled_here};
 use crate::wait::{Place, Wheel, poll_place};
 
 /// Waits for `duration`, counted from this call.
 ///
 /// A duration of zero waits for the next turn. One that ends later than the clock can tell never ends.
+///
+/// # Errors
+/// [`Cancelled`] if the scope is cancelled before the time is over.
 ///
 /// # Cancellation
 /// **Did not happen.** Dropping it takes the timer away at once.
@@ -25,9 +29,11 @@ use crate::wait::{Place, Wheel, poll_place};
 ///
 /// run(async || {
 ///     let start = time::now();
-///     time::sleep(Duration::from_millis(2)).await;
+///     time::sleep(Duration::from_millis(2)).await?;
 ///     assert!(time::now() - start >= Duration::from_millis(2));
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
@@ -40,6 +46,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// Waits for `deadline`; if that is past, for the next turn.
+///
+/// # Errors
+/// [`Cancelled`] if the scope is cancelled before.
 ///
 /// # Cancellation
 /// **Did not happen.**
@@ -66,6 +75,7 @@ pub struct Sleep {
     /// Its timer, while it waits.
     place: Option<Place>,
     is_over: bool,
+    checkpoint: Checkpoint,
     at: &'static Location<'static>,
 }
 
@@ -75,6 +85,7 @@ impl Sleep {
             deadline,
             place: None,
             is_over: false,
+            checkpoint: Checkpoint::new(),
             at,
         }
     }
@@ -102,24 +113,33 @@ impl Sleep {
         }
     }
 
-    pub(crate) fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cancelled>> {
         if self.is_over {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         if self.place.is_none() {
+            ready!(self.checkpoint.poll(cx))?;
             self.place = Some(Wheel::join(cx, self.deadline, "sleep", self.at));
             return Poll::Pending;
         }
-        ready!(poll_place(&mut self.place, cx));
-        self.is_over = true;
-        Poll::Ready(())
+        if poll_place(&mut self.place, cx).is_ready() {
+            self.is_over = true;
+            return Poll::Ready(Ok(()));
+        }
+        if is_cancelled_here() {
+            if let Some(cancelled) = deliver() {
+                self.leave();
+                return Poll::Ready(Err(cancelled));
+            }
+        }
+        Poll::Pending
     }
 }
 
 impl Future for Sleep {
-    type Output = ();
+    type Output = Result<(), Cancelled>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_sleep(cx)
     }
 }

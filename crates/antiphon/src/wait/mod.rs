@@ -22,6 +22,7 @@ use std::num::NonZeroU32;
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 
+use crate::scope::is_cancelled_here;
 use crate::worker::{Address, Worker, contain, current, try_current};
 
 pub(crate) use self::queue::Queue;
@@ -190,7 +191,12 @@ impl Waits {
     #[cold]
     fn note_foreign_waker(&self, place: Place, waker: &Waker) {
         // Cloning it runs its code, which may choose this leaf: then it is woken here.
+        // It may also cancel the scope, which does not find the waker yet.
+        try_current(|worker| worker.scopes().note_foreign());
         let waker = waker.clone();
+        if is_cancelled_here() {
+            contain(|| waker.wake_by_ref());
+        }
         let is_waiting =
             find(&mut self.records.borrow_mut(), place).is_some_and(|record| !record.is_chosen);
         if is_waiting {
@@ -257,7 +263,10 @@ impl Waits {
     #[cold]
     fn note_waker(&self, worker: &Worker, place: Place, waker: &Waker) -> Poll<u64> {
         // Cloning and dropping a foreign waker runs its code, which must find us in order, and may choose this leaf.
-        let foreign = (!worker.is_running(waker)).then(|| waker.clone());
+        let foreign = (!worker.is_running(waker)).then(|| {
+            worker.scopes().note_foreign();
+            waker.clone()
+        });
         let is_waiting = |record: &&mut Record| !record.is_chosen;
         let task = worker.running_address();
         let previous = find(&mut self.records.borrow_mut(), place)
@@ -280,6 +289,18 @@ impl Waits {
                 Poll::Ready(note)
             }
             _ => Poll::Pending,
+        }
+    }
+
+    /// Has every leaf polled that waits with a foreign waker. It waits on.
+    pub(crate) fn wake_foreign(&self) {
+        // Waking runs code that may have leaves join and leave.
+        let count = self.foreign.borrow().len();
+        for index in 0..count {
+            let waker = self.foreign.borrow().get(index).and_then(Option::clone);
+            if let Some(waker) = waker {
+                wake_foreign(waker);
+            }
         }
     }
 

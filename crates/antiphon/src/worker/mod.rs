@@ -19,17 +19,20 @@ mod table_model;
 mod waker;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::fmt::Write as _;
 use std::future::Future;
+use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::mailbox::Inbox;
 use self::table::Table;
 use crate::pool;
-use crate::sys::{Driver, Operations, complete_all};
+use crate::scope::{CancelReason, Scopes};
+use crate::sys::{Completion, Driver, Operations, complete_all};
 use crate::task::{Header, Locals, Task};
 use crate::wait::{Waits, Wheel};
 
@@ -41,10 +44,17 @@ pub(crate) use self::waker::Address;
 /// enough that a timer is late by microseconds.
 pub(crate) const BUDGET_DEFAULT: u32 = 256;
 
+/// Long enough for a farewell over the network, short enough for somebody who waits for the prompt.
+pub(crate) const GRACE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// So many turns at one time are no clean-up any more.
+const TURNS_AT_ONE_TIME_MAX: u32 = 1000;
+
 pub(crate) struct Worker {
     inbox: Inbox,
     table: Table,
     waits: Waits,
+    scopes: Scopes,
     wheel: Wheel,
     /// Read once a turn.
     now: Cell<Instant>,
@@ -57,11 +67,20 @@ pub(crate) struct Worker {
     /// Tasks spawned so far.
     spawned: Cell<u64>,
     budget: u32,
+    /// For how long the tasks that are left when the main task ends may go on.
+    grace: Duration,
     is_closing: Cell<bool>,
 }
 
+/// The lists of a turn, kept from turn to turn.
+#[derive(Default)]
+struct Heap {
+    delivered: Vec<Address>,
+    done: Vec<Completion>,
+}
+
 impl Worker {
-    pub(crate) fn new(driver: Box<dyn Driver>, budget: u32) -> Self {
+    pub(crate) fn new(driver: Box<dyn Driver>, budget: u32, grace: Duration) -> Self {
         let inbox = Inbox::open(&driver.kick()).expect("at most 4096 workers exist at one time");
         let table = Table::new(inbox.worker());
         let now = driver.now();
@@ -69,6 +88,7 @@ impl Worker {
             inbox,
             table,
             waits: Waits::new(),
+            scopes: Scopes::new(),
             wheel: Wheel::new(now),
             now: Cell::new(now),
             clock: Cell::new(0),
@@ -77,11 +97,13 @@ impl Worker {
             running: Cell::new(Address::NOBODY),
             spawned: Cell::new(0),
             budget,
+            grace,
             is_closing: Cell::new(false),
         }
     }
 
-    /// Runs `main` and what it spawns, until `main` ends. Tasks that are left are dropped.
+    /// Runs `main` and what it spawns, until `main` ends. Then the tasks that are left are cancelled, have their grace to end,
+    /// and are dropped.
     #[track_caller]
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
         let origin = Location::caller();
@@ -93,10 +115,13 @@ impl Worker {
                 .set_extra(Some("main".into()), Locals::default());
             let address = self.table.insert(stand_in);
             let _stamps = self.waits.begin();
+            self.scopes.begin();
             let mut main = pin!(main);
             let result = catch_unwind(AssertUnwindSafe(|| self.turns(address, main.as_mut())));
+            self.wind_down(address, origin);
             self.close();
             self.is_closing.set(false);
+            self.scopes.end();
             match result {
                 Ok(value) => value,
                 Err(payload) => resume_unwind(payload),
@@ -105,8 +130,7 @@ impl Worker {
     }
 
     fn turns<F: Future>(&self, main: Address, mut future: Pin<&mut F>) -> F::Output {
-        let mut delivered = Vec::new();
-        let mut done = Vec::new();
+        let mut heap = Heap::default();
         loop {
             let mut left = self.budget;
             while self.take_steps(main, &mut left) {
@@ -114,26 +138,97 @@ impl Worker {
                     return value;
                 }
             }
-            self.running.set(Address::NOBODY);
+            self.look_outside(&mut heap, None);
+        }
+    }
+
+    /// The second half of a turn: timers, the driver, the mailbox. Sleeps if nothing is ready, no longer than to `latest`.
+    fn look_outside(&self, heap: &mut Heap, latest: Option<Instant>) {
+        self.running.set(Address::NOBODY);
+        self.tick();
+        let may_sleep = !self.table.has_ready() && self.inbox.park();
+        let until = if may_sleep {
+            let deadline = self.wheel.next_deadline(self);
+            deadline.into_iter().chain(latest).min()
+        } else {
+            Some(self.now.get())
+        };
+        self.driver.borrow_mut().wait(until, &mut heap.done);
+        complete_all(self, &mut heap.done);
+        if may_sleep {
             self.tick();
-            let may_sleep = !self.table.has_ready() && self.inbox.park();
-            let until = if may_sleep {
-                self.wheel.next_deadline(self)
-            } else {
-                Some(self.now.get())
-            };
-            self.driver.borrow_mut().wait(until, &mut done);
-            complete_all(self, &mut done);
-            if may_sleep {
-                self.tick();
-            }
-            if self.inbox.has_mail() || may_sleep {
-                self.inbox.take(&mut delivered);
-                for address in delivered.drain(..) {
-                    self.make_ready(address);
-                }
+        }
+        if self.inbox.has_mail() || may_sleep {
+            self.inbox.take(&mut heap.delivered);
+            for address in heap.delivered.drain(..) {
+                self.make_ready(address);
             }
         }
+    }
+
+    /// Cancels the tasks that are left when the main task at `main` has ended, and lets them end within their grace.
+    fn wind_down(&self, main: Address, at: &'static Location<'static>) {
+        self.running.set(Address::NOBODY);
+        if let Some(stand_in) = self.table.remove(main.slot()) {
+            stand_in.kill();
+        }
+        if self.table.live() == 0 {
+            return;
+        }
+        Scopes::cancel(self, self.scopes.root(), CancelReason::MainEnded, at);
+        for address in self.table.addresses() {
+            self.make_ready(address);
+        }
+        self.waits.wake_foreign();
+        self.tick();
+        let latest = self.now.get().checked_add(self.grace);
+        let mut heap = Heap::default();
+        let mut turns_at_one_time = 0;
+        loop {
+            let mut left = self.budget;
+            self.take_steps(Address::NOBODY, &mut left);
+            if self.table.live() == 0 {
+                return;
+            }
+            let before = self.now.get();
+            self.look_outside(&mut heap, latest);
+            let now = self.now.get();
+            // Virtual time stands still while somebody tries again and again.
+            turns_at_one_time = if now > before {
+                0
+            } else {
+                turns_at_one_time + 1
+            };
+            let is_over = latest.is_some_and(|latest| now >= latest);
+            if is_over || turns_at_one_time >= TURNS_AT_ONE_TIME_MAX {
+                return self.name_the_left();
+            }
+        }
+    }
+
+    /// Says on standard error which tasks have not ended in spite of the cancel.
+    #[cold]
+    fn name_the_left(&self) {
+        let mut lines = String::new();
+        self.table.for_each(|address, task, _| {
+            let name = task
+                .name()
+                .map_or(String::new(), |name| format!(" `{name}`"));
+            let (id, origin) = (task.id(), task.origin());
+            let _ = write!(lines, "\n  task {id}{name} (spawned at {origin})");
+            self.waits.for_each(|wait| {
+                if wait.task == address {
+                    let _ = write!(lines, ", waits for {} at {}", wait.kind, wait.at);
+                }
+            });
+        });
+        // If nobody can read it, there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "antiphon: {} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped:{lines}",
+            self.table.live(),
+            self.grace,
+        );
     }
 
     /// Lets the tasks take the steps that are due, as long as some are `left`. Returns `true` if the next one is that of
@@ -198,6 +293,10 @@ impl Worker {
         &self.waits
     }
 
+    pub(crate) fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
     pub(crate) fn wheel(&self) -> &Wheel {
         &self.wheel
     }
@@ -241,6 +340,45 @@ impl Worker {
         } else {
             self.table.insert(task);
         }
+    }
+
+    /// Takes in a task that stands for something that another task polls: see [`group`](crate::group). `None` if the loop is
+    /// closing.
+    pub(crate) fn admit(&self, task: Task) -> Option<Address> {
+        if self.is_closing.get() {
+            task.kill();
+            return None;
+        }
+        Some(self.table.insert(task))
+    }
+
+    /// Ends what `admit` took in, if it is still there. Its step must not be under way.
+    pub(crate) fn dismiss(&self, address: Address) {
+        if self.has(address) {
+            if let Some(task) = self.table.remove(address.slot()) {
+                task.kill();
+            }
+        }
+    }
+
+    /// Calls `f` as the task at `address`, which another task polls; as the running one if there is no such task.
+    pub(crate) fn step_as<T>(&self, address: Address, f: impl FnOnce() -> T) -> T {
+        struct Restore<'a>(&'a Cell<Address>, Address);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _restore = Restore(&self.running, self.running.get());
+        if self.has(address) {
+            self.running.set(address);
+        }
+        f()
+    }
+
+    /// Returns `true` if there is a task of this worker at `address`.
+    fn has(&self, address: Address) -> bool {
+        address.worker() == self.id() && self.table.with(address, |_| ()).is_some()
     }
 
     /// The number of the next task, counted from 1.

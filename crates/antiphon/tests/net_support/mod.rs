@@ -1,7 +1,9 @@
 //! What the tests of sockets have in common.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
+use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::hash::BuildHasher;
 use std::io;
@@ -9,7 +11,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use antiphon::net::{TcpListener, TcpStream};
-use antiphon::{DriverKind, Runtime, tree, yield_now};
+use antiphon::{CancelScope, DriverKind, Outcome, Runtime, find_cancelled, tree, yield_now};
+use futures_util::join;
 
 /// Runs `body` on each driver that does I/O.
 #[track_caller]
@@ -74,7 +77,7 @@ pub(crate) async fn until_someone_waits_for(kind: &str) {
         .flat_map(|task| &task.waits)
         .any(|wait| wait.kind == kind)
     {
-        yield_now().await;
+        yield_now().await.unwrap();
     }
 }
 
@@ -113,4 +116,97 @@ pub(crate) fn kind_of<T>(result: io::Result<T>) -> io::ErrorKind {
         Ok(_) => panic!("it went well"),
         Err(error) => error.kind(),
     }
+}
+
+/// Awaits `call` in a scope that was cancelled before: it gives way once, and ends.
+#[track_caller]
+pub(crate) fn ends_at_once<T: Debug>(
+    call: impl AsyncFnOnce() -> io::Result<T>,
+) -> impl Future<Output = io::Error> {
+    let at = std::panic::Location::caller();
+    async move {
+        let scope = CancelScope::new();
+        scope.cancel("before it began");
+        let polls = Cell::new(0);
+        let outcome = scope
+            .run(async || {
+                let mut call = pin!(call());
+                poll_fn(|cx| {
+                    polls.set(polls.get() + 1);
+                    call.as_mut().poll(cx)
+                })
+                .await
+            })
+            .await;
+        let Outcome::Cancelled(cancelled, error) = outcome else {
+            panic!("at {at}: {outcome:?}");
+        };
+        assert_eq!(find_cancelled(&error), Some(&cancelled), "at {at}");
+        assert_eq!(polls.get(), 2, "at {at}");
+        error
+    }
+}
+
+/// Awaits `call` in a scope that is cancelled when somebody waits for `kind`. It ends, and so does the next wait.
+#[track_caller]
+pub(crate) fn ends_while_it_waits<T: Debug>(
+    kind: &str,
+    call: impl AsyncFnOnce() -> io::Result<T>,
+) -> impl Future<Output = io::Error> {
+    let at = std::panic::Location::caller();
+    async move {
+        let scope = CancelScope::new();
+        let body = scope.run(async || {
+            let result = call().await;
+            assert!(yield_now().await.is_err(), "at {at}: the level stays");
+            result
+        });
+        let cancel = async {
+            until_someone_waits_for(kind).await;
+            assert!(scope.cancel("while it waits"));
+        };
+        let (outcome, ()) = join!(body, cancel);
+        let Outcome::Cancelled(cancelled, error) = outcome else {
+            panic!("at {at}: {outcome:?}");
+        };
+        assert_eq!(find_cancelled(&error), Some(&cancelled), "at {at}");
+        assert_eq!(waits_len(), 0, "at {at}: {}", tree());
+        error
+    }
+}
+
+/// Awaits `call` in a scope that is cancelled in the very step in which it is polled for the second time, just before:
+/// what it was woken for wins, and the next wait is the one that ends.
+#[track_caller]
+pub(crate) fn wins_the_race<T: Debug>(
+    call: impl AsyncFnOnce() -> io::Result<T>,
+) -> impl Future<Output = T> {
+    let at = std::panic::Location::caller();
+    async move {
+        let scope = CancelScope::new();
+        let mut body = pin!(scope.run(async || {
+            let result = call().await?;
+            assert!(scope.is_cancelled(), "at {at}: it did not wait");
+            assert!(yield_now().await.is_err(), "at {at}: the level stays");
+            Ok::<T, io::Error>(result)
+        }));
+        let mut polls = 0;
+        let outcome = poll_fn(|cx| {
+            polls += 1;
+            if polls == 2 {
+                scope.cancel("at the same moment");
+            }
+            body.as_mut().poll(cx)
+        })
+        .await;
+        match outcome {
+            Outcome::Done(value) => value,
+            outcome => panic!("at {at}: {outcome:?}"),
+        }
+    }
+}
+
+/// How many waits the task tree shows.
+pub(crate) fn waits_len() -> usize {
+    tree().tasks.iter().map(|task| task.waits.len()).sum()
 }

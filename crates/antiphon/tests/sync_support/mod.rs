@@ -1,5 +1,12 @@
 //! What the tests of the meeting places share.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test file uses a part of it"
+)]
+
+pub(crate) mod cancels;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,6 +29,10 @@ impl Trace {
         let mut lines = self.0.borrow_mut();
         lines.push_str(&line.to_string());
         lines.push('\n');
+    }
+
+    pub(crate) fn take(&self) -> String {
+        self.0.take()
     }
 }
 

@@ -12,9 +12,13 @@
 //!   send ──┤                                  ├──▶ value in the channel ──▶ received
 //!              room ──────────────────────────┘
 //! ```
-//! A value is either with the sender, in the channel, or with the receiver. Dropping a future that sends before it is
-//! done drops the value that went in with it, and passes promised room on; use [`Sender::reserve`] to hold on to the value
-//! until there is room. Dropping a future that receives loses nothing: values stay in the channel until they are taken.
+//! A value is either with the sender, in the channel, or with the receiver. A cancel leaves it where it is: one who waits for
+//! room is given the value back, in the [error](SendError::Cancelled), and one who waits for a value has taken none. Room that
+//! was promised before the cancel is used, and a value that came before it is received; the next wait is the one that ends.
+//!
+//! Dropping a future that sends before it is done drops the value that went in with it, and passes promised room on; use
+//! [`Sender::reserve`] to hold on to the value until there is room. Dropping a future that receives loses nothing: values stay
+//! in the channel until they are taken.
 
 mod chan;
 mod receiver;
@@ -41,11 +45,13 @@ pub use super::error::{SendError, TryRecvError, TrySendError};
 ///         }
 ///     });
 ///     let mut received = Vec::new();
-///     while let Some(n) = receiver.recv().await {
+///     while let Some(n) = receiver.recv().await? {
 ///         received.push(n);
 ///     }
 ///     assert_eq!(received, [0, 1, 2, 3, 4]);
-/// });
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 #[track_caller]
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
@@ -65,10 +71,12 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 ///     sender.send('a').unwrap();
 ///     sender.send('b').unwrap();
 ///     drop(sender);
-///     assert_eq!(receiver.recv().await, Some('a'));
-///     assert_eq!(receiver.recv().await, Some('b'));
-///     assert_eq!(receiver.recv().await, None);
-/// });
+///     assert_eq!(receiver.recv().await?, Some('a'));
+///     assert_eq!(receiver.recv().await?, Some('b'));
+///     assert_eq!(receiver.recv().await?, None);
+///     Ok::<(), antiphon::Cancelled>(())
+/// })?;
+/// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 #[track_caller]
 pub fn unbounded<T>() -> (UnboundedSender<T>, Receiver<T>) {

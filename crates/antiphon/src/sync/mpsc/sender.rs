@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use super::chan::{Chan, PROMISED};
 use super::{SendError, TrySendError};
+use crate::scope::Cancelled;
 use crate::sync::leaf::Leaf;
 
 /// An end of a bounded channel that sends. Clone it to have several; when the last is dropped, the receiver is told.
@@ -26,13 +27,16 @@ impl<T> Sender<T> {
     /// Sends `value`, waiting until there is room and all who came before have had theirs.
     ///
     /// # Errors
-    /// Gives `value` back if the receiver is gone.
+    /// Gives `value` back: [`SendError::Closed`] if the receiver is gone; [`SendError::Cancelled`] if the scope is cancelled
+    /// before there is room, and in a scope that is cancelled already even if there is.
     ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** `value` was not sent, and is dropped with the future; [`reserve`](Self::reserve) lets you keep it.
+    /// **Did not happen.** `value` was not sent; it is in the error, or was dropped with the future if that was dropped, where
+    /// [`reserve`](Self::reserve) lets you keep it. Room that was on its way to a dropped future goes to the next one who waits
+    /// for some. Room that was promised before the cancel is used: `value` is sent, and the next wait is the one that ends.
     #[inline]
     #[track_caller]
     pub const fn send(&self, value: T) -> Send<'_, T> {
@@ -48,13 +52,15 @@ impl<T> Sender<T> {
     /// Waits for room for one value.
     ///
     /// # Errors
-    /// [`SendError`] if the receiver is gone.
+    /// [`SendError::Closed`] if the receiver is gone; [`SendError::Cancelled`] if the scope is cancelled before there is room,
+    /// and in a scope that is cancelled already even if there is.
     ///
     /// # Panics
     /// If it has to wait and no loop is running on this thread.
     ///
     /// # Cancellation
-    /// **Did not happen.** Room that was on its way goes to the next one who waits for some.
+    /// **Did not happen.** No room is taken. Room that was promised before the cancel is the permit's, and the next wait is the
+    /// one that ends; if the future is dropped then, it goes to the next one who waits for some.
     ///
     /// # Examples
     /// ```
@@ -65,8 +71,10 @@ impl<T> Sender<T> {
     ///     let permit = sender.reserve().await.unwrap();
     ///     assert!(sender.try_send(1).is_err(), "the room is the permit's");
     ///     permit.send(2).unwrap();
-    ///     assert_eq!(receiver.recv().await, Some(2));
-    /// });
+    ///     assert_eq!(receiver.recv().await?, Some(2));
+    ///     Ok::<(), antiphon::Cancelled>(())
+    /// })?;
+    /// # Ok::<(), antiphon::Cancelled>(())
     /// ```
     #[inline]
     #[track_caller]
@@ -155,11 +163,11 @@ impl<T> UnboundedSender<T> {
     /// Sends `value`.
     ///
     /// # Errors
-    /// Gives `value` back if the receiver is gone.
+    /// [`SendError::Closed`], with `value`, if the receiver is gone. It does not wait, and is never cancelled.
     #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         if self.chan.is_closed() {
-            return Err(SendError(value));
+            return Err(SendError::Closed(value));
         }
         self.chan.push(value);
         Ok(())
@@ -212,7 +220,9 @@ struct Request<'a, T> {
 
 impl<'a, T> Request<'a, T> {
     /// Waits for room. `None` says that the channel is closed.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Permit<'a, T>>> {
+    ///
+    /// One that is cancelled leaves nothing to pass on: all ask for the same, so it kept nobody from room that was left.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Permit<'a, T>>, Cancelled>> {
         if !self.leaf.is_waiting() {
             self.leaf.join(&self.chan.for_room, cx, "mpsc send", 0);
             // Room may have been made, or the channel closed, while this joined.
@@ -223,16 +233,16 @@ impl<'a, T> Request<'a, T> {
             }
             return Poll::Pending;
         }
-        if ready!(self.leaf.poll(cx)) != PROMISED {
-            return Poll::Ready(None);
+        if ready!(self.leaf.poll(cx, &self.chan.for_room))? != PROMISED {
+            return Poll::Ready(Ok(None));
         }
         self.chan.end_promise();
         let permit = Permit::new(self.chan);
-        Poll::Ready(if self.chan.is_closed() {
+        Poll::Ready(Ok(if self.chan.is_closed() {
             None
         } else {
             Some(permit)
-        })
+        }))
     }
 }
 
@@ -270,8 +280,9 @@ impl<T> Send<'_, T> {
         let permit = ready!(self.request.wait(cx));
         let value = self.take_value();
         Poll::Ready(match permit {
-            Some(permit) => permit.send(value),
-            None => Err(SendError(value)),
+            Ok(Some(permit)) => permit.send(value),
+            Ok(None) => Err(SendError::Closed(value)),
+            Err(cancelled) => Err(SendError::Cancelled(value, cancelled)),
         })
     }
 }
@@ -282,10 +293,13 @@ impl<T> Future for Send<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if let Err(cancelled) = ready!(this.request.leaf.begin(cx)) {
+            return Poll::Ready(Err(SendError::Cancelled(this.take_value(), cancelled)));
+        }
         let chan = this.request.chan;
         if !this.request.leaf.is_waiting() {
             if chan.is_closed() {
-                return Poll::Ready(Err(SendError(this.take_value())));
+                return Poll::Ready(Err(SendError::Closed(this.take_value())));
             }
             if chan.has_room_for_newcomers() {
                 chan.push(this.take_value());
@@ -315,15 +329,21 @@ impl<'a, T> Future for Reserve<'a, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let request = &mut self.get_mut().request;
+        if let Err(cancelled) = ready!(request.leaf.begin(cx)) {
+            return Poll::Ready(Err(SendError::Cancelled((), cancelled)));
+        }
         if !request.leaf.is_waiting() {
             if request.chan.is_closed() {
-                return Poll::Ready(Err(SendError(())));
+                return Poll::Ready(Err(SendError::Closed(())));
             }
             if request.chan.has_room_for_newcomers() {
                 return Poll::Ready(Ok(Permit::new(request.chan)));
             }
         }
-        request.wait(cx).map(|permit| permit.ok_or(SendError(())))
+        Poll::Ready(match ready!(request.wait(cx)) {
+            Ok(permit) => permit.ok_or(SendError::Closed(())),
+            Err(cancelled) => Err(SendError::Cancelled((), cancelled)),
+        })
     }
 }
 
@@ -351,10 +371,10 @@ impl<'a, T> Permit<'a, T> {
     /// Sends `value`, which there is room for.
     ///
     /// # Errors
-    /// Gives `value` back if the receiver is gone.
+    /// [`SendError::Closed`], with `value`, if the receiver is gone. It does not wait, and is never cancelled.
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
         if self.chan.is_closed() {
-            return Err(SendError(value));
+            return Err(SendError::Closed(value));
         }
         // The value takes its room first, so that nobody takes it in between; then the permit ends.
         self.chan.push(value);
