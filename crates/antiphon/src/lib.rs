@@ -33,7 +33,7 @@
 //! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them.
 //! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
 //! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
-//!   dropped.
+//!   dropped. [`group`], [`race`], [`join`] and their kin: tasks that borrow, and end before the block that they are in does.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
@@ -54,6 +54,7 @@
 //! - `futures-io`: the streams implement the traits of that crate.
 //! - `hyper`: the streams implement `hyper::rt::{Read, Write}`.
 
+mod group;
 pub mod io;
 mod look;
 pub mod net;
@@ -68,6 +69,11 @@ pub mod time;
 mod wait;
 mod worker;
 
+pub use crate::group::{
+    ChildBuilder, ChildError, ChildHandle, Group, GroupError, Join, Race, Race2, Race3, RaceAll,
+    Readiness, StartError, TryJoin, for_each_concurrent, for_each_received, group, join, join_all,
+    race, race_all, try_join, try_join_all,
+};
 pub use crate::look::{ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
 pub use crate::random::fill_random;
 pub use crate::runtime::{DriverKind, Runtime, RuntimeBuilder, run};
