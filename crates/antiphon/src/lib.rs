@@ -34,6 +34,7 @@
 //! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
 //! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
 //!   dropped. [`group`], [`race`], [`join`] and their kin: tasks that borrow, and end before the block that they are in does.
+//! - [`context`]: blocks that are left in good order, however they end.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
@@ -54,6 +55,7 @@
 //! - `futures-io`: the streams implement the traits of that crate.
 //! - `hyper`: the streams implement `hyper::rt::{Read, Write}`.
 
+pub mod context;
 mod group;
 pub mod io;
 mod look;

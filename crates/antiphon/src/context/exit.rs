@@ -1,0 +1,224 @@
+//! An exit under way: shielded, bounded, and told of if it does not end.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::panic::Location;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::caught::{Payload, catch, drop_caught, poll_caught};
+use super::ending::Ending;
+use super::manager::{ContextManager, Grace};
+use super::report::{Report, report};
+use crate::scope::{CancelScope, Cancelled};
+use crate::wait::{Place, Wheel, poll_place};
+use crate::worker::contain;
+
+/// A value that has to exit. Dropped before its exit has begun, it is let go, and that is reported.
+pub struct Held<V: ContextManager> {
+    value: Option<V>,
+    pub(super) grace: Option<Grace>,
+    pub(super) at: &'static Location<'static>,
+}
+
+/// Why an exit did not end well.
+#[non_exhaustive]
+pub enum ExitError<X> {
+    /// It returned an error.
+    Failed(X),
+    /// It did not end in time, and was dropped. The cancel is the one that it was given before. How long it had,
+    /// [`Grace`] says.
+    Killed(Cancelled),
+    /// It panicked. The payload is for [`resume_unwind`](std::panic::resume_unwind).
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl<X: fmt::Display> ExitError<X> {
+    /// Tells the standard error stream, because nobody else can be told.
+    pub(super) fn report(&self, at: &Location<'_>) {
+        match self {
+            Self::Failed(error) => report(&Report::Failed(error), at),
+            // It was, at once.
+            Self::Killed(_) => {}
+            Self::Panicked(_) => report(&Report::Panicked, at),
+        }
+    }
+}
+
+/// Has a value exit, however long that may take.
+pub(super) async fn run_exit<V: ContextManager>(
+    held: Held<V>,
+    ending: Ending<'_>,
+) -> Result<(), ExitError<V::Error>> {
+    let (grace, at) = (held.grace(), held.at);
+    let cancel_at = crate::time::now().checked_add(grace.cancel_after);
+    let drop_at = cancel_at.and_then(|moment| moment.checked_add(grace.drop_after));
+    // A shield with a deadline: it is cancelled by nothing else.
+    let scope = CancelScope::make(cancel_at, at);
+    let shield = scope.enter(true, at);
+    let mut unfinished = Unfinished { at: Some(at) };
+    let mut timer = Timer::default();
+
+    let value = held.into_value();
+    let exit = catch(|| value.exit(ending)).map_err(|payload| unfinished.panicked(payload))?;
+    let mut exit = pin!(Some(exit));
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = shield.poll(cx, |cx| poll_caught(exit.as_mut(), cx)) {
+            return Poll::Ready(match result {
+                Ok(result) => {
+                    unfinished.at = None;
+                    result.map_err(ExitError::Failed)
+                }
+                Err(payload) => Err(unfinished.panicked(payload)),
+            });
+        }
+        let (Some(cancelled), Some(moment)) = (scope.cancelled(), drop_at) else {
+            return Poll::Pending;
+        };
+        if !timer.poll(cx, moment, at) {
+            return Poll::Pending;
+        }
+        unfinished.at = None;
+        report(&Report::Killed, at);
+        // Where it stands, in its scope. A panic of a destructor has been told by the panic hook.
+        shield.poll(cx, |_| {
+            contain(|| drop(drop_caught(exit.as_mut())));
+        });
+        Poll::Ready(Err(ExitError::Killed(cancelled)))
+    })
+    .await
+}
+
+impl<V: ContextManager> Held<V> {
+    pub(super) const fn new(
+        value: V,
+        grace: Option<Grace>,
+        at: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            value: Some(value),
+            grace,
+            at,
+        }
+    }
+
+    pub(super) fn value_mut(&mut self) -> &mut V {
+        self.value.as_mut().expect(HELD)
+    }
+
+    pub(super) fn into_value(mut self) -> V {
+        self.value.take().expect(HELD)
+    }
+
+    /// Lets it go. We are in a destructor, so a panic goes no further.
+    pub(super) fn let_go(&mut self) {
+        if let Some(value) = self.value.take() {
+            if let Err(payload) = catch(|| value.let_go()) {
+                report(&Report::Panicked, self.at);
+                // Its destructor might panic too.
+                mem::forget(payload);
+            }
+        }
+    }
+
+    fn grace(&self) -> Grace {
+        let value = self.value.as_ref().expect(HELD);
+        self.grace.unwrap_or_else(|| value.grace())
+    }
+}
+
+const HELD: &str = "it is held until it exits or is let go";
+
+impl<V: ContextManager> Drop for Held<V> {
+    fn drop(&mut self) {
+        if self.value.is_some() {
+            report(&Report::NotBegun, self.at);
+            self.let_go();
+        }
+    }
+}
+
+/// Reports an exit that is dropped before it ended.
+struct Unfinished {
+    /// `None` when it has ended.
+    at: Option<&'static Location<'static>>,
+}
+
+impl Unfinished {
+    fn panicked<X>(&mut self, payload: Payload) -> ExitError<X> {
+        self.at = None;
+        ExitError::Panicked(payload)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(at) = self.at {
+            report(&Report::Dropped, at);
+        }
+    }
+}
+
+/// The time that is left to an exit that was cancelled.
+#[derive(Default)]
+struct Timer(Option<Place>);
+
+impl Timer {
+    /// Returns `true` if `moment` has come; else the task is woken then. It is not of the scope, whose cancel would end it.
+    fn poll(&mut self, cx: &Context<'_>, moment: Instant, at: &'static Location<'static>) -> bool {
+        if crate::time::now() >= moment {
+            self.stop();
+            return true;
+        }
+        if self.0.is_none() || poll_place(&mut self.0, cx).is_ready() {
+            self.0 = Some(Wheel::join(cx, moment, "cancelled exit", at));
+        }
+        false
+    }
+
+    fn stop(&mut self) {
+        if let Some(place) = self.0.take() {
+            Wheel::leave(place);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<X: fmt::Debug> fmt::Debug for ExitError<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::Killed(cancelled) => f.debug_tuple("Killed").field(cancelled).finish(),
+            Self::Panicked(_) => f.write_str("Panicked"),
+        }
+    }
+}
+
+impl<X> fmt::Display for ExitError<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed(_) => "the exit failed",
+            Self::Killed(_) => "the exit did not end in time, and was dropped",
+            Self::Panicked(_) => "the exit panicked",
+        })
+    }
+}
+
+impl<X: Error + 'static> Error for ExitError<X> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Killed(cancelled) => Some(cancelled),
+            Self::Panicked(_) => None,
+        }
+    }
+}
