@@ -727,6 +727,8 @@ fn a_loop_can_be_run_again() {
     }
 }
 
+const DEPTH: u32 = if cfg!(miri) { 10 } else { 100 };
+
 async fn deeper(depth: &Cell<u32>, left: u32) -> Result<(), Cancelled> {
     if left == 0 {
         return time::sleep(SECOND).await;
@@ -748,15 +750,16 @@ fn a_cancel_reaches_ten_thousand() {
             time::sleep(SECOND / 2).await.unwrap();
             stopper.cancel("all");
         });
-        let outcome = scope.run(async || deeper(&depth, 100).await).await;
+        let outcome = scope.run(async || deeper(&depth, DEPTH).await).await;
         assert!(outcome.is_cancelled());
-        assert_eq!(depth.get(), 100);
+        assert_eq!(depth.get(), DEPTH);
         stop.await.unwrap();
 
         let scope = CancelScope::new();
         let outcome = scope
             .run(async || {
-                let sleeps = (0..10_000).map(|_| async {
+                let count = if cfg!(miri) { 50 } else { 10_000 };
+                let sleeps = (0..count).map(|_| async {
                     let scope = CancelScope::new();
                     scope
                         .run(async || time::sleep(SECOND).await)
