@@ -811,3 +811,27 @@ fn a_scope_that_outlives_its_loop_is_nobodys() {
         assert_eq!(outcome, Outcome::Done(()));
     });
 }
+
+/// The inner scope was heard of first, and that was swallowed; the error that goes out is the outer one's. It was taken for
+/// the inner one's, which swallowed it.
+#[test]
+fn the_last_cancel_heard_of_is_the_one_that_counts() {
+    simulate(async || {
+        let (outer, inner) = (CancelScope::new(), CancelScope::new());
+        let outcome = outer
+            .run(async || {
+                let outcome = inner
+                    .run(async || {
+                        inner.cancel("inner");
+                        assert!(yield_now().await.is_err());
+                        outer.cancel("outer");
+                        yield_now().await
+                    })
+                    .await;
+                assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+                outcome.into_result()
+            })
+            .await;
+        assert!(outcome.is_cancelled());
+    });
+}

@@ -365,8 +365,19 @@ impl Scopes {
 
     fn deliver(&self) -> Option<Cancelled> {
         let records = &mut *self.records.borrow_mut();
-        let sees = records[self.current.get() as usize].sees;
-        let record = records.get_mut(sees as usize)?;
+        let current = self.current.get();
+        let sees = records[current as usize].sees;
+        if sees == NONE {
+            return None;
+        }
+        // Those in between may have been heard of before. The error that goes out now is not theirs.
+        let mut between = current;
+        while between != sees {
+            let record = records.get_mut(between as usize)?;
+            record.was_delivered = false;
+            between = record.parent;
+        }
+        let record = &mut records[sees as usize];
         record.was_delivered = true;
         record.cancelled.clone()
     }

@@ -16,8 +16,8 @@ use crate::scope::{CancelScope, Cancelled, Outcome};
 /// over.
 ///
 /// # Errors
-/// [`Elapsed`], as an error of the body's type, if the time was over and a wait of the body was ended by that. Otherwise what
-/// the body returns.
+/// [`Elapsed`], as an error of the body's type, if the time was over and a wait of the body was ended by that; what the body
+/// returned then is dropped, and [`CancelScope::run`] keeps it. Otherwise what the body returns.
 ///
 /// # Panics
 /// If no loop is running on this thread.
@@ -65,7 +65,8 @@ where
 /// Returns `None` if the time was over and a wait of the body was ended by that.
 ///
 /// # Errors
-/// What the body returns in any other case.
+/// What the body returns in any other case. An error of its clean-up, when the time was over, is dropped:
+/// [`CancelScope::run`] keeps it.
 ///
 /// # Panics
 /// If no loop is running on this thread.

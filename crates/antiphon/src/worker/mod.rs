@@ -47,6 +47,9 @@ pub(crate) const BUDGET_DEFAULT: u32 = 256;
 /// Long enough for a farewell over the network, short enough for somebody who waits for the prompt.
 pub(crate) const GRACE_DEFAULT: Duration = Duration::from_secs(1);
 
+/// So many tasks that did not end are named.
+const NAMED_MAX: usize = 20;
+
 /// So many turns at one time are no clean-up any more.
 const TURNS_AT_ONE_TIME_MAX: u32 = 1000;
 
@@ -206,11 +209,16 @@ impl Worker {
         }
     }
 
-    /// Says on standard error which tasks have not ended in spite of the cancel.
+    /// Says on standard error which tasks have not ended in spite of the cancel, the first of them by name.
     #[cold]
     fn name_the_left(&self) {
         let mut lines = String::new();
+        let mut named = 0;
         self.table.for_each(|address, task, _| {
+            named += 1;
+            if named > NAMED_MAX {
+                return;
+            }
             let name = task
                 .name()
                 .map_or(String::new(), |name| format!(" `{name}`"));
@@ -222,11 +230,13 @@ impl Worker {
                 }
             });
         });
+        if named > NAMED_MAX {
+            let _ = write!(lines, "\n  and {} more", named - NAMED_MAX);
+        }
         // If nobody can read it, there is nobody to tell.
         let _ = writeln!(
             std::io::stderr(),
-            "antiphon: {} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped:{lines}",
-            self.table.live(),
+            "antiphon: {named} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped:{lines}",
             self.grace,
         );
     }
