@@ -30,7 +30,11 @@ fn main() {
     for (row, own) in rows.iter().zip(&samples) {
         let beside = rows.iter().position(|other| other.key == row.beside);
         let ratio = beside.map(|beside| {
-            median(own.iter().zip(&samples[beside]).map(|(own, other)| own / other))
+            median(
+                own.iter()
+                    .zip(&samples[beside])
+                    .map(|(own, other)| own / other),
+            )
         });
         println!(
             "| {} | {} | {:.1} | {} | {} | {} |",

@@ -1,5 +1,8 @@
 //! Ours.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use antiphon::JoinHandle;
@@ -11,6 +14,17 @@ use super::{Meet, Runtime};
 pub(super) struct Antiphon;
 
 const UNCANCELLED: &str = "no workload has scopes";
+
+/// A wait of which it does not matter how it ended. By hand, because an `async` block around it would be measured as well.
+struct Ended<F>(F);
+
+impl<F: Future + Unpin> Future for Ended<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
 
 impl Runtime for Antiphon {
     type Handle<T: 'static> = JoinHandle<T>;
@@ -38,13 +52,13 @@ impl Runtime for Antiphon {
         drop(handle);
     }
 
-    async fn sleep(self, duration: Duration) {
+    fn sleep(self, duration: Duration) -> impl Future<Output = ()> {
         // Those that still sleep at the end are cancelled.
-        let _ = antiphon::time::sleep(duration).await;
+        Ended(antiphon::time::sleep(duration))
     }
 
-    async fn yield_now(self) {
-        antiphon::yield_now().await.expect(UNCANCELLED);
+    fn yield_now(self) -> impl Future<Output = ()> {
+        Ended(antiphon::yield_now())
     }
 }
 

@@ -82,6 +82,8 @@ const GONE: u8 = 3;
 const HAS_HANDLE: u8 = 1 << 2;
 /// The link is an `Extra`.
 const HAS_EXTRA: u8 = 1 << 3;
+/// The handle was polled in a cancelled scope, and gave way once. It is here because the handle is a word smaller for it.
+const HAS_GIVEN_WAY: u8 = 1 << 4;
 
 struct Vtable {
     /// # Safety
@@ -311,6 +313,13 @@ impl Header {
             // SAFETY: without an extra, the link is the joiner, to which nobody has a reference.
             None => unsafe { self.link.get().write(Link { joiner }) },
         }
+    }
+
+    /// Returns `true` every second time: whether the handle gave way before.
+    pub(super) fn turn_given_way(&self) -> bool {
+        let state = self.state.get();
+        self.state.set(state ^ HAS_GIVEN_WAY);
+        state & HAS_GIVEN_WAY != 0
     }
 
     #[inline]

@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::cell::{Owner, Task};
 use super::{TaskError, TaskId};
-use crate::scope::{Cancelled, Checkpoint, deliver, is_cancelled_here};
+use crate::scope::{deliver, is_cancelled_here};
 use crate::wait::{Place, Waits, poll_place};
 use crate::worker::{Worker, current};
 
@@ -99,7 +99,6 @@ fn start<F: Future + 'static>(
         JoinHandle {
             task: handle,
             place: None,
-            checkpoint: Checkpoint::new(),
         }
     })
 }
@@ -130,7 +129,6 @@ pub struct JoinHandle<T> {
     task: Owner<T>,
     /// Its record, while it waits. The task has a copy.
     place: Option<Place>,
-    checkpoint: Checkpoint,
 }
 
 impl<T> JoinHandle<T> {
@@ -155,7 +153,7 @@ impl<T> JoinHandle<T> {
     }
 
     #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Cancelled> {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<T, TaskError>> {
         let header = self.task.header();
         assert!(
             !header.is_finished(),
@@ -165,16 +163,35 @@ impl<T> JoinHandle<T> {
         if self.place.is_none() {
             self.place = Some(Waits::join(cx, "task", header.origin()));
             header.set_joiner(self.place);
-        } else {
-            let _ = poll_place(&mut self.place, cx);
-            if is_cancelled_here() {
-                if let Some(cancelled) = deliver() {
-                    self.leave();
-                    return Poll::Ready(cancelled);
-                }
-            }
+            return Poll::Pending;
+        }
+        let _ = poll_place(&mut self.place, cx);
+        if is_cancelled_here() {
+            return self.abort();
         }
         Poll::Pending
+    }
+
+    /// Is polled first in a cancelled scope.
+    #[cold]
+    fn give_way(&mut self, cx: &Context<'_>) -> Poll<Result<T, TaskError>> {
+        if self.task.header().turn_given_way() {
+            if let Poll::Ready(outcome) = self.abort() {
+                return Poll::Ready(outcome);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    #[cold]
+    fn abort(&mut self) -> Poll<Result<T, TaskError>> {
+        let Some(cancelled) = deliver() else {
+            return Poll::Pending;
+        };
+        self.leave();
+        let error = TaskError::wait_cancelled(cancelled, self.task.header());
+        Poll::Ready(Err(error))
     }
 
     /// Waits no more.
@@ -194,23 +211,14 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let begins = if self.place.is_none() {
-            ready!(self.checkpoint.poll(cx))
-        } else {
-            Ok(())
-        };
-        if begins.is_ok() {
-            if let Some(outcome) = self.task.take_outcome() {
-                self.leave();
-                return Poll::Ready(outcome);
-            }
+        if is_cancelled_here() && self.place.is_none() {
+            return self.give_way(cx);
         }
-        let cancelled = match begins {
-            Ok(()) => ready!(self.wait(cx)),
-            Err(cancelled) => cancelled,
-        };
-        let header = self.task.header();
-        Poll::Ready(Err(TaskError::wait_cancelled(cancelled, header)))
+        if let Some(outcome) = self.task.take_outcome() {
+            self.leave();
+            return Poll::Ready(outcome);
+        }
+        self.wait(cx)
     }
 }
 
