@@ -263,11 +263,12 @@ mod tests {
     #[test]
     fn cells_are_aligned_and_do_not_overlap() {
         let layouts: Vec<_> = (1..2000)
-            .step_by(37)
+            .step_by(if cfg!(miri) { 371 } else { 37 })
             .flat_map(|size| [1, 8, 16, 64].map(|align| layout(size, align)))
             .collect();
         let mut cells = Vec::new();
-        for round in 0..20u8 {
+        let rounds: u8 = if cfg!(miri) { 1 } else { 20 };
+        for round in 0..rounds {
             for layout in &layouts {
                 let cell = allocate(*layout);
                 assert_eq!(cell.as_ptr().addr() % layout.align(), 0);

@@ -676,6 +676,7 @@ fn tasks_that_are_left_clean_up() {
 
 /// Who does not end within the grace is dropped, and the loop ends all the same.
 #[test]
+#[cfg_attr(miri, ignore = "a quarter of a million steps")]
 fn who_does_not_end_is_dropped() {
     struct Witness(Trace);
     impl Drop for Witness {
