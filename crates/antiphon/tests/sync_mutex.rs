@@ -593,3 +593,35 @@ fn after_a_cancelled_loop_a_free_lock_still_needs_none() {
     run(async || drop(spawn(async || yield_now().await)));
     assert!(poll_once(&mut Mutex::new(()).lock()).is_ready());
 }
+
+/// A cancel cloned the wakers that it wakes, while their list was borrowed.
+#[test]
+fn a_cancel_wakes_a_foreign_waker_and_does_not_clone_it() {
+    run(async || {
+        let mutex: &'static Mutex<()> = Box::leak(Box::default());
+        let _guard = mutex.try_lock().unwrap();
+        let scope = CancelScope::new();
+        let (cloned, woken) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let outcome = scope.run(async || {
+            let waker = hooked_waker({
+                let (cloned, woken) = (Rc::clone(&cloned), Rc::clone(&woken));
+                move |touch| match touch {
+                    Touch::Cloned => cloned.set(cloned.get() + 1),
+                    Touch::Woken => woken.set(woken.get() + 1),
+                    Touch::Dropped => {}
+                }
+            });
+            let mut lock = mutex.lock();
+            assert!(poll_with(&mut lock, &waker).is_pending());
+            let before = cloned.get();
+            scope.cancel("on purpose");
+            assert_eq!((cloned.get() - before, woken.get()), (0, 1));
+            let Poll::Ready(Err(cancelled)) = poll_with(&mut lock, &waker) else {
+                panic!("it ends")
+            };
+            Err::<(), _>(cancelled)
+        });
+        assert!(outcome.await.is_cancelled());
+        unhook();
+    });
+}

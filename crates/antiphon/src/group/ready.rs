@@ -66,10 +66,19 @@ impl Ready {
     }
 
     fn wake(&self) {
-        let waker = self.waker.borrow().clone();
-        if let Some(waker) = waker {
-            contain(|| waker.wake());
+        // Waking runs somebody else's code, so the waker is taken out for it, and nothing is borrowed.
+        let Some(waker) = self.waker.take() else {
+            return;
+        };
+        contain(|| waker.wake_by_ref());
+        let mut waker = Some(waker);
+        {
+            let place = &mut *self.waker.borrow_mut();
+            if place.is_none() {
+                *place = waker.take();
+            }
         }
+        drop(waker);
     }
 
     /// Makes the stand-in of the child at `index`, and returns its stamp.

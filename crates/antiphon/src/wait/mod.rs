@@ -294,13 +294,25 @@ impl Waits {
 
     /// Has every leaf polled that waits with a foreign waker. It waits on.
     pub(crate) fn wake_foreign(&self) {
-        // Waking runs code that may have leaves join and leave.
+        // Waking runs code that may have leaves join and leave, so the waker is taken out for it, and nothing is borrowed.
         let count = self.foreign.borrow().len();
         for index in 0..count {
-            let waker = self.foreign.borrow().get(index).and_then(Option::clone);
-            if let Some(waker) = waker {
-                wake_foreign(waker);
+            let waker = self
+                .foreign
+                .borrow_mut()
+                .get_mut(index)
+                .and_then(Option::take);
+            let Some(waker) = waker else { continue };
+            contain(|| waker.wake_by_ref());
+            let is_waiting = self.records.borrow()[index].waker == Whose::Foreign;
+            let mut waker = Some(waker);
+            {
+                let place = &mut self.foreign.borrow_mut()[index];
+                if is_waiting && place.is_none() {
+                    *place = waker.take();
+                }
             }
+            drop(waker);
         }
     }
 
