@@ -56,6 +56,7 @@
 //! - `hyper`: the streams implement `hyper::rt::{Read, Write}`.
 
 pub mod context;
+pub mod explore;
 mod group;
 pub mod io;
 mod look;

@@ -109,6 +109,11 @@ pub struct Wait {
     pub elapsed: Duration,
 }
 
+/// Takes a picture of a loop that may be between two steps.
+pub(crate) fn tree_of(worker: &Worker) -> Tree {
+    Tree::of(worker)
+}
+
 impl Tree {
     fn of(worker: &Worker) -> Self {
         let mut waits: BTreeMap<_, Vec<Wait>> = BTreeMap::new();

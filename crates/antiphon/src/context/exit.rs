@@ -1,6 +1,7 @@
 //! An exit under way: shielded, bounded, and told of if it does not end.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
@@ -17,6 +18,21 @@ use super::report::{Report, report};
 use crate::scope::{CancelScope, Cancelled};
 use crate::wait::{Place, Wheel, poll_place};
 use crate::worker::contain;
+
+thread_local! {
+    /// Values on this thread that have to exit, and have not begun to.
+    static WAITING_TO_EXIT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many blocks of this thread were entered and have not begun to exit.
+pub(crate) fn held() -> usize {
+    WAITING_TO_EXIT.get()
+}
+
+fn count_held(change: isize) {
+    // A destructor may come after those of the thread.
+    let _ = WAITING_TO_EXIT.try_with(|held| held.set(held.get().wrapping_add_signed(change)));
+}
 
 /// A value that has to exit. Dropped before its exit has begun, it is let go, and that is reported.
 pub struct Held<V: ContextManager> {
@@ -94,11 +110,8 @@ pub(super) async fn run_exit<V: ContextManager>(
 }
 
 impl<V: ContextManager> Held<V> {
-    pub(super) const fn new(
-        value: V,
-        grace: Option<Grace>,
-        at: &'static Location<'static>,
-    ) -> Self {
+    pub(super) fn new(value: V, grace: Option<Grace>, at: &'static Location<'static>) -> Self {
+        count_held(1);
         Self {
             value: Some(value),
             grace,
@@ -111,12 +124,14 @@ impl<V: ContextManager> Held<V> {
     }
 
     pub(super) fn into_value(mut self) -> V {
+        count_held(-1);
         self.value.take().expect(HELD)
     }
 
     /// Lets it go. We are in a destructor, so a panic goes no further.
     pub(super) fn let_go(&mut self) {
         if let Some(value) = self.value.take() {
+            count_held(-1);
             if let Err(payload) = catch(|| value.let_go()) {
                 report(&Report::Panicked, self.at);
                 // Its destructor might panic too.

@@ -113,6 +113,7 @@ mod with;
 
 pub use self::ending::{Ending, Failure};
 pub use self::exit::ExitError;
+pub(crate) use self::exit::held;
 pub use self::from_fn::{Made, entered, from_fn};
 pub use self::if_dropped::{HandOver, IfDropped, LetGo};
 pub use self::manager::{ContextManager, Grace};

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 
 use super::children::Payload;
 use super::errors::{Cause, Errors, GroupError};
-use crate::scope::{CancelReason, CancelScope, ScopeRef};
+use crate::explore::probe;
+use crate::scope::{CancelReason, CancelScope, ScopeRef, is_explored_here};
 use crate::worker::{contain, current};
 
 /// What the branches of one call share.
@@ -122,7 +123,12 @@ impl<'a, F: Future, R> Branch<'a, F, R> {
         let future = self.future.as_mut();
         let step = || future.as_pin_mut().map(|future| future.poll(cx));
         let output = match catch_unwind(AssertUnwindSafe(step)) {
-            Ok(Some(Poll::Pending)) => return false,
+            Ok(Some(Poll::Pending)) => {
+                if is_explored_here() {
+                    current(|worker| probe::step_ended(worker, worker.running_address()));
+                }
+                return false;
+            }
             Ok(Some(Poll::Ready(output))) => Some(output),
             Ok(None) => None,
             Err(payload) => {

@@ -21,7 +21,8 @@ use super::errors::{Cause, Errors};
 use super::handle::{About, ChildHandle, Kind, Settle, Shared};
 use super::identity::{Identity, next_id};
 use super::ready::Ready;
-use crate::scope::{CancelReason, Cancelled, ScopeRef, Scopes};
+use crate::explore::probe;
+use crate::scope::{CancelReason, Cancelled, ScopeRef, Scopes, is_explored_here};
 use crate::worker::{contain, current, try_current};
 
 /// What a panic threw.
@@ -277,7 +278,13 @@ impl<'env, E: Error + 'static> State<'env, E> {
             })
         };
         let end = match catch_unwind(AssertUnwindSafe(step)) {
-            Ok(Poll::Pending) => return self.put_back(index, child),
+            Ok(Poll::Pending) => {
+                self.put_back(index, child);
+                if is_explored_here() {
+                    try_current(|worker| probe::step_ended(worker, identity.address()));
+                }
+                return;
+            }
             Ok(Poll::Ready(Ok(()))) => None,
             Ok(Poll::Ready(Err((cause, error)))) => {
                 Some(self.failed(&cause, error, child.settle.origin()))

@@ -257,9 +257,11 @@ impl<T> Future for ChildHandle<T> {
     type Output = Result<T, ChildError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let begun = match self.place {
-            Some(_) => Ok(()),
-            None => ready!(self.checkpoint.poll(cx)),
+        let begun = if self.place.is_some() {
+            Ok(())
+        } else {
+            let at = self.origin();
+            ready!(self.checkpoint.poll(cx, at))
         };
         let cancelled = match begun {
             Ok(()) => {

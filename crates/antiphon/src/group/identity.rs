@@ -47,6 +47,10 @@ impl Identity {
         })
     }
 
+    pub(super) const fn address(self) -> Address {
+        self.address
+    }
+
     pub(super) const fn scope(self) -> ScopeRef {
         self.scope
     }

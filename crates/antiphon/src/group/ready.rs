@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::explore::probe;
+use crate::scope::is_explored_here;
 use crate::worker::contain;
 
 /// The children with a step due, in the order in which they were woken, and whom to wake to have them polled.
@@ -41,6 +43,10 @@ impl Ready {
     /// Takes the child that was woken first.
     pub(super) fn pop(&self) -> Option<usize> {
         let queue = &mut *self.queue.borrow_mut();
+        if is_explored_here() && queue.order.len() > 1 {
+            let first = probe::draw(queue.order.len());
+            queue.order.rotate_left(first);
+        }
         let index = queue.order.pop_front()?;
         queue.is_in[index] = false;
         Some(index)

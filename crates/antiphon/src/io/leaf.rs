@@ -129,7 +129,7 @@ impl Leaf {
         if self.has_begun {
             return Poll::Ready(Ok(()));
         }
-        let result = ready!(self.checkpoint.poll(cx));
+        let result = ready!(self.checkpoint.poll(cx, self.at));
         match result {
             Ok(()) => self.has_begun = true,
             Err(_) => self.reset(),

@@ -56,7 +56,7 @@ pub fn droppable<F: Future>(future: F) -> impl Future<Output = Result<F::Output,
         let mut waiting = Waiting(None);
         poll_fn(|cx| {
             if waiting.0.is_none() {
-                std::task::ready!(checkpoint.poll(cx))?;
+                std::task::ready!(checkpoint.poll(cx, at))?;
             }
             // What is ready in spite of a cancel wins.
             if let Poll::Ready(value) = future.as_mut().poll(cx) {

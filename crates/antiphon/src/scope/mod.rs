@@ -33,9 +33,14 @@ pub use self::cancel_scope::{CancelScope, Outcome, shield};
 pub use self::cancelled::{CancelReason, Cancelled, ScopeId, find_cancelled, is_cancelled};
 pub use self::droppable::droppable;
 
-pub(crate) use self::scopes::{ScopeRef, Scopes, deliver, is_cancelled_here};
+pub(crate) use self::scopes::{
+    ScopeRef, Scopes, deliver, has_notices, is_cancelled_here, is_explored_here, set_explored_here,
+};
 
+use std::panic::Location;
 use std::task::{Context, Poll};
+
+use crate::explore::probe;
 
 /// Rule 2, for a wait: to be asked before anything is looked at or started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,18 +55,32 @@ impl Checkpoint {
         }
     }
 
-    /// Ready at once if nothing is cancelled; else it gives way once, and then says what was.
+    /// Ready at once if nothing is cancelled; else it gives way once, and then says what was. `at` is the line of the wait.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
-        if is_cancelled_here() {
-            self.poll_cancelled(cx)
+    pub(crate) fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        at: &'static Location<'static>,
+    ) -> Poll<Result<(), Cancelled>> {
+        if has_notices() {
+            self.poll_noticed(cx, at)
         } else {
             Poll::Ready(Ok(()))
         }
     }
 
     #[cold]
-    fn poll_cancelled(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
+    fn poll_noticed(
+        &mut self,
+        cx: &Context<'_>,
+        at: &'static Location<'static>,
+    ) -> Poll<Result<(), Cancelled>> {
+        if is_explored_here() && !self.has_given_way {
+            probe::wait_begins(at);
+        }
+        if !is_cancelled_here() {
+            return Poll::Ready(Ok(()));
+        }
         if self.has_given_way {
             // The next wait begins anew.
             self.has_given_way = false;

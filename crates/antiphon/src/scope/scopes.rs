@@ -78,13 +78,19 @@ const NONE: u32 = u32::MAX;
 const ROOT: u32 = 0;
 
 thread_local! {
-    /// Whether the scope in which something is polled on this thread sees a cancel.
-    static IS_CANCELLED: Cell<bool> = const { Cell::new(false) };
+    /// What a wait that begins on this thread has to look at: [`CANCELLED`], [`EXPLORED`], mostly nothing.
+    static NOTICES: Cell<u8> = const { Cell::new(0) };
 
     /// The last stamp given on this thread, by all its workers: a scope that is carried from one loop into the next finds
     /// nothing there.
     static STAMP: Cell<u32> = const { Cell::new(0) };
 }
+
+/// The scope in which something is polled sees a cancel.
+const CANCELLED: u8 = 1;
+
+/// The explorer counts the waits: [`explore`](crate::explore).
+const EXPLORED: u8 = 2;
 
 fn next_stamp() -> NonZeroU32 {
     let stamp = NonZeroU32::new(STAMP.get().wrapping_add(1)).unwrap_or(NonZeroU32::MIN);
@@ -95,7 +101,29 @@ fn next_stamp() -> NonZeroU32 {
 /// Whether a wait that begins now is to end as cancelled.
 #[inline]
 pub(crate) fn is_cancelled_here() -> bool {
-    IS_CANCELLED.get()
+    NOTICES.get() & CANCELLED != 0
+}
+
+/// Whether the explorer runs what is polled on this thread.
+#[inline]
+pub(crate) fn is_explored_here() -> bool {
+    NOTICES.get() & EXPLORED != 0
+}
+
+/// Whether there is anything that a wait has to look at before it begins.
+#[inline]
+pub(crate) fn has_notices() -> bool {
+    NOTICES.get() != 0
+}
+
+pub(crate) fn set_explored_here(is_explored: bool) {
+    set_notice(EXPLORED, is_explored);
+}
+
+#[inline]
+fn set_notice(notice: u8, is_set: bool) {
+    let others = NOTICES.get() & !notice;
+    NOTICES.set(others | if is_set { notice } else { 0 });
 }
 
 /// Returns the cancel that the current scope sees, and notes that it was delivered.
@@ -122,13 +150,13 @@ impl Scopes {
         root.was_delivered = false;
         root.sees = NONE;
         self.current.set(ROOT);
-        IS_CANCELLED.set(false);
+        set_notice(CANCELLED, false);
     }
 
     /// Says that the worker has ended its run: what is polled on this thread is in no scope.
     pub(crate) fn end(&self) {
         self.current.set(ROOT);
-        IS_CANCELLED.set(false);
+        set_notice(CANCELLED, false);
     }
 
     /// The scope that all others are in.
@@ -268,7 +296,10 @@ impl Scopes {
 
     fn set_current(&self, index: u32) {
         self.current.set(index);
-        IS_CANCELLED.set(self.records.borrow()[index as usize].sees != NONE);
+        set_notice(
+            CANCELLED,
+            self.records.borrow()[index as usize].sees != NONE,
+        );
     }
 
     /// Notes that somebody waits in the current scope with a waker that is not a task's.

@@ -105,7 +105,7 @@ impl Condvar {
         let at = Location::caller();
         async move {
             let mut checkpoint = Checkpoint::new();
-            poll_fn(|cx| checkpoint.poll(cx)).await?;
+            poll_fn(|cx| checkpoint.poll(cx, at)).await?;
             while condition(&mut guard) {
                 guard = CondvarWait::new(self, guard, at).await?;
             }

@@ -55,7 +55,7 @@ impl Leaf {
         if self.place.is_some() {
             return Poll::Ready(Ok(()));
         }
-        self.checkpoint.poll(cx)
+        self.checkpoint.poll(cx, self.at)
     }
 
     /// Asks whether the leaf was chosen, and what for. If so, it waits no more. If it was not and the scope is cancelled, it
@@ -86,6 +86,11 @@ impl Leaf {
     #[inline]
     pub(super) fn leave(&mut self, queue: &Queue) -> Option<u64> {
         queue.leave(self.place.take()?)
+    }
+
+    /// The line that is told of it.
+    pub(super) const fn at(&self) -> &'static Location<'static> {
+        self.at
     }
 
     /// Returns `true` if the leaf joined a queue and has not gone on since; it may have been chosen.

@@ -249,11 +249,14 @@ impl<T> Receiver<T> {
     /// Asks whether to begin, unless it waits already.
     #[inline]
     fn begin(&self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
-        if self.shared.receiver.borrow().is_waiting() {
+        let leaf = self.shared.receiver.borrow();
+        let at = leaf.at();
+        if leaf.is_waiting() {
             return Poll::Ready(Ok(()));
         }
+        drop(leaf);
         let mut checkpoint = self.shared.checkpoint.take();
-        let begins = checkpoint.poll(cx);
+        let begins = checkpoint.poll(cx, at);
         if begins.is_pending() {
             self.shared.checkpoint.set(checkpoint);
         }

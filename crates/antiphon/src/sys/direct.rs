@@ -8,7 +8,10 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::operation::fail_next;
 use super::socket::Socket;
+use crate::explore::probe;
+use crate::scope::is_explored_here;
 use crate::worker::{Address, Worker, current};
 
 /// What came of an attempt.
@@ -55,7 +58,7 @@ const SHARE: u32 = 32;
 /// If no loop is running on this thread.
 #[track_caller]
 pub(crate) fn try_recv(socket: &Rc<Socket>, room: Room<'_>) -> Attempt<Received> {
-    attempt(|worker| worker.driver().try_recv(socket, room))
+    attempt("receive", |worker| worker.driver().try_recv(socket, room))
 }
 
 /// Attempts to send `bufs`, one after the other. A part may be taken.
@@ -64,14 +67,17 @@ pub(crate) fn try_recv(socket: &Rc<Socket>, room: Room<'_>) -> Attempt<Received>
 /// If no loop is running on this thread.
 #[track_caller]
 pub(crate) fn try_send(socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
-    attempt(|worker| worker.driver().try_send(socket, bufs))
+    attempt("send", |worker| worker.driver().try_send(socket, bufs))
 }
 
 #[track_caller]
-fn attempt<T>(f: impl FnOnce(&Worker) -> Poll<io::Result<T>>) -> Attempt<T> {
+fn attempt<T>(kind: &'static str, f: impl FnOnce(&Worker) -> Poll<io::Result<T>>) -> Attempt<T> {
     current(|worker| {
         if !worker.operations().may_try(worker.running_address()) {
             return Attempt::NotNow;
+        }
+        if is_explored_here() && probe::call_begins(worker, kind) {
+            fail_next(worker);
         }
         match f(worker) {
             Poll::Ready(result) => Attempt::Done(result),

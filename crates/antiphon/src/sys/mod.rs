@@ -41,7 +41,7 @@ pub(crate) use self::operation::{Operation, Operations, Taken, complete_all, len
 pub(crate) use self::platform::Chunk;
 use self::readiness::Readiness;
 pub(crate) use self::socket::Socket;
-use self::virtual_time::VirtualTime;
+pub(crate) use self::virtual_time::VirtualTime;
 
 /// What carries out operations, tells the time, and ends the worker's sleep. One a worker.
 pub(crate) trait Driver {
@@ -79,4 +79,9 @@ pub(crate) trait Driver {
 
     /// The operations that have no last completion yet.
     fn in_flight(&self) -> usize;
+
+    /// The simulator, if that is what it is.
+    fn simulator(&mut self) -> Option<&mut VirtualTime> {
+        None
+    }
 }

@@ -20,6 +20,8 @@ use std::task::{Context, Poll};
 
 use super::direct::Share;
 use super::op::{Completion, Op, Output, Token};
+use crate::explore::probe;
+use crate::scope::is_explored_here;
 use crate::wait::{Place, Waits, poll_place};
 use crate::worker::{Address, Worker, current, try_current};
 
@@ -299,6 +301,15 @@ fn take_unsent(completion: &mut Completion) -> Option<Op> {
     completion.op.take()
 }
 
+/// Has the next call to the simulator fail.
+#[cold]
+pub(super) fn fail_next(worker: &Worker) {
+    if let Some(simulator) = worker.driver().simulator() {
+        let next = simulator.calls();
+        simulator.fail_call(Some(next));
+    }
+}
+
 /// Takes in what a driver collected, and wakes who waits for it.
 pub(crate) fn complete_all(worker: &Worker, completions: &mut Vec<Completion>) {
     worker.operations().share.set(None);
@@ -367,6 +378,9 @@ impl Operation {
     pub(crate) fn start(op: Op, kind: &'static str, at: &'static Location<'static>) -> Self {
         let token = current(|worker| {
             let token = worker.operations().insert();
+            if is_explored_here() && probe::call_begins(worker, kind) {
+                fail_next(worker);
+            }
             worker.driver().submit(token, op);
             token
         });

@@ -19,6 +19,8 @@ pub(crate) struct VirtualTime {
     random: u64,
     submitted: Vec<(Token, Op)>,
     bell: Arc<Bell>,
+    stops_when_stuck: bool,
+    is_stuck: bool,
 }
 
 /// Rung by other threads, which may still wake tasks.
@@ -28,6 +30,7 @@ struct Bell {
     rung: Condvar,
 }
 
+#[allow(clippy::unused_self, reason = "there is no network")]
 impl VirtualTime {
     pub(crate) fn new() -> Self {
         Self {
@@ -35,8 +38,32 @@ impl VirtualTime {
             random: 0x9E37_79B9_7F4A_7C15,
             submitted: Vec::new(),
             bell: Arc::default(),
+            stops_when_stuck: false,
+            is_stuck: false,
         }
     }
+
+    pub(crate) fn set_seed(&mut self, seed: u64) {
+        self.random ^= seed;
+    }
+
+    pub(crate) fn stop_when_stuck(&mut self, stops: bool) {
+        self.stops_when_stuck = stops;
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    pub(crate) fn open_sockets(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        0
+    }
+
+    pub(crate) fn fail_call(&mut self, _: Option<u64>) {}
 }
 
 impl Driver for VirtualTime {
@@ -90,12 +117,17 @@ impl Driver for VirtualTime {
         match until {
             Some(until) => self.now = self.now.max(until),
             // Nothing is due, ever. Only another thread can bring something to do.
+            None if self.stops_when_stuck => self.is_stuck = true,
             None => self.bell.wait(),
         }
     }
 
     fn in_flight(&self) -> usize {
         self.submitted.len()
+    }
+
+    fn simulator(&mut self) -> Option<&mut Self> {
+        Some(self)
     }
 }
 

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use super::cell::{Owner, Task};
 use super::{TaskError, TaskId};
-use crate::scope::{deliver, is_cancelled_here};
+use crate::explore::probe;
+use crate::scope::{deliver, has_notices, is_cancelled_here, is_explored_here};
 use crate::wait::{Place, Waits, poll_place};
 use crate::worker::{Worker, current};
 
@@ -172,8 +173,16 @@ impl<T> JoinHandle<T> {
         Poll::Pending
     }
 
-    /// Is polled first in a cancelled scope.
+    /// Is polled first, and there is something to look at.
     #[cold]
+    fn begin(&mut self, cx: &Context<'_>) -> Option<Poll<Result<T, TaskError>>> {
+        if is_explored_here() {
+            probe::wait_begins(self.origin());
+        }
+        is_cancelled_here().then(|| self.give_way(cx))
+    }
+
+    /// Is polled first in a cancelled scope.
     fn give_way(&mut self, cx: &Context<'_>) -> Poll<Result<T, TaskError>> {
         if self.task.header().turn_given_way() {
             if let Poll::Ready(outcome) = self.abort() {
@@ -211,8 +220,10 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if is_cancelled_here() && self.place.is_none() {
-            return self.give_way(cx);
+        if has_notices() && self.place.is_none() {
+            if let Some(poll) = self.begin(cx) {
+                return poll;
+            }
         }
         if let Some(outcome) = self.task.take_outcome() {
             self.leave();

@@ -1,10 +1,12 @@
 //! Giving way to the other tasks.
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::scope::{Cancelled, deliver, is_cancelled_here};
+use crate::explore::probe;
+use crate::scope::{Cancelled, deliver, is_cancelled_here, is_explored_here};
 
 /// Lets every task that is ready now take a step first, and the loop look at its timers and I/O.
 ///
@@ -24,8 +26,12 @@ use crate::scope::{Cancelled, deliver, is_cancelled_here};
 /// })?;
 /// # Ok::<(), antiphon::Cancelled>(())
 /// ```
+#[track_caller]
 pub fn yield_now() -> YieldNow {
-    YieldNow { has_yielded: false }
+    YieldNow {
+        has_yielded: false,
+        at: Location::caller(),
+    }
 }
 
 /// The future of [`yield_now`].
@@ -33,6 +39,7 @@ pub fn yield_now() -> YieldNow {
 #[must_use = "futures do nothing unless awaited"]
 pub struct YieldNow {
     has_yielded: bool,
+    at: &'static Location<'static>,
 }
 
 impl Future for YieldNow {
@@ -48,6 +55,9 @@ impl Future for YieldNow {
             });
         }
         self.has_yielded = true;
+        if is_explored_here() {
+            probe::wait_begins(self.at);
+        }
         cx.waker().wake_by_ref();
         Poll::Pending
     }

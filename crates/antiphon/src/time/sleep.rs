@@ -118,7 +118,7 @@ impl Sleep {
             return Poll::Ready(Ok(()));
         }
         if self.place.is_none() {
-            ready!(self.checkpoint.poll(cx))?;
+            ready!(self.checkpoint.poll(cx, self.at))?;
             self.place = Some(Wheel::join(cx, self.deadline, "sleep", self.at));
             return Poll::Pending;
         }

@@ -30,8 +30,9 @@ use std::time::{Duration, Instant};
 
 use self::mailbox::Inbox;
 use self::table::Table;
+use crate::explore::probe;
 use crate::pool;
-use crate::scope::{CancelReason, Scopes};
+use crate::scope::{CancelReason, Scopes, is_explored_here};
 use crate::sys::{Completion, Driver, Operations, complete_all};
 use crate::task::{Header, Locals, Task};
 use crate::wait::{Waits, Wheel};
@@ -49,6 +50,12 @@ pub(crate) const GRACE_DEFAULT: Duration = Duration::from_secs(1);
 
 /// So many tasks that did not end are named.
 const NAMED_MAX: usize = 20;
+
+/// Of so many tasks with a step due any may be the next where the order is drawn.
+const EXPLORED_AHEAD: usize = 8;
+
+/// The turns in which what was cancelled ends, where nothing is to be left.
+const SETTLING_TURNS: usize = 64;
 
 /// So many turns at one time are no clean-up any more.
 const TURNS_AT_ONE_TIME_MAX: u32 = 1000;
@@ -122,6 +129,10 @@ impl Worker {
             let mut main = pin!(main);
             let result = catch_unwind(AssertUnwindSafe(|| self.turns(address, main.as_mut())));
             self.wind_down(address, origin);
+            if is_explored_here() {
+                self.settle();
+                probe::check(self);
+            }
             self.close();
             self.is_closing.set(false);
             self.scopes.end();
@@ -140,8 +151,14 @@ impl Worker {
                 if let Poll::Ready(value) = step(main, |cx| future.as_mut().poll(cx)) {
                     return value;
                 }
+                if is_explored_here() {
+                    probe::step_ended(self, main);
+                }
             }
             self.look_outside(&mut heap, None);
+            if is_explored_here() {
+                probe::turn_ended(self);
+            }
         }
     }
 
@@ -178,11 +195,7 @@ impl Worker {
         if self.table.live() == 0 {
             return;
         }
-        Scopes::cancel(self, self.scopes.root(), CancelReason::MainEnded, at);
-        for address in self.table.addresses() {
-            self.make_ready(address);
-        }
-        self.waits.wake_foreign();
+        self.cancel_all(CancelReason::MainEnded, at);
         self.tick();
         let latest = self.now.get().checked_add(self.grace);
         let mut heap = Heap::default();
@@ -233,18 +246,25 @@ impl Worker {
         if named > NAMED_MAX {
             let _ = write!(lines, "\n  and {} more", named - NAMED_MAX);
         }
-        // If nobody can read it, there is nobody to tell.
-        let _ = writeln!(
-            std::io::stderr(),
+        let text = format!(
             "antiphon: {named} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped:{lines}",
             self.grace,
         );
+        if is_explored_here() {
+            return probe::tasks_left(text);
+        }
+        // If nobody can read it, there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     /// Lets the tasks take the steps that are due, as long as some are `left`. Returns `true` if the next one is that of
     /// the task at `main`, for the caller to take.
     fn take_steps(&self, main: Address, left: &mut u32) -> bool {
+        let is_explored = is_explored_here();
         while *left > 0 {
+            if is_explored {
+                self.table.rotate(probe::draw(EXPLORED_AHEAD));
+            }
             let Some(task) = self.table.pop_ready(&self.running) else {
                 break;
             };
@@ -255,9 +275,34 @@ impl Worker {
             }
             if step(address, |cx| task.step(cx)) {
                 drop(self.table.remove(address.slot()));
+            } else if is_explored {
+                probe::step_ended(self, address);
             }
         }
         false
+    }
+
+    /// Cancels everything that the loop runs.
+    pub(crate) fn cancel_all(&self, reason: CancelReason, at: &'static Location<'static>) {
+        Scopes::cancel(self, self.scopes.root(), reason, at);
+        for address in self.table.addresses() {
+            self.make_ready(address);
+        }
+        self.waits.wake_foreign();
+    }
+
+    /// Lets operations that were cancelled end, and what is ready run, as far as that goes without time passing.
+    fn settle(&self) {
+        let mut heap = Heap::default();
+        for _ in 0..SETTLING_TURNS {
+            let mut left = self.budget;
+            self.take_steps(Address::NOBODY, &mut left);
+            let now = self.now.get();
+            self.look_outside(&mut heap, Some(now));
+            if !self.table.has_ready() && self.driver().in_flight() == 0 {
+                break;
+            }
+        }
     }
 
     /// Reads the clock, and wakes what is due.
@@ -408,6 +453,12 @@ impl Worker {
                 (task.id().get(), has_locals)
             })
             .unwrap_or_default()
+    }
+
+    /// The number of the task at `address`, and the line that spawned it.
+    pub(crate) fn task_about(&self, address: Address) -> Option<(u64, &'static Location<'static>)> {
+        self.table
+            .with(address, |task| (task.id().get(), task.origin()))
     }
 
     pub(crate) fn running_address(&self) -> Address {

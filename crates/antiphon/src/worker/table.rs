@@ -146,6 +146,21 @@ impl Table {
         }
     }
 
+    /// Has the first in the ready queue go behind the others, so many times.
+    pub(crate) fn rotate(&self, times: usize) {
+        let inner = &mut *self.inner.borrow_mut();
+        for _ in 0..times {
+            let index = inner.ready_first;
+            if index == NONE || index == inner.ready_last {
+                return;
+            }
+            inner.ready_first = inner.slots[index as usize].next;
+            inner.slots[index as usize].next = NONE;
+            inner.slots[inner.ready_last as usize].next = index;
+            inner.ready_last = index;
+        }
+    }
+
     #[inline]
     pub(crate) fn has_ready(&self) -> bool {
         self.inner.borrow().ready_first != NONE

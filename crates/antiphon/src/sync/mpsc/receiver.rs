@@ -137,7 +137,7 @@ impl<T> Receiver<T> {
         if self.leaf.is_waiting() {
             return Poll::Ready(Ok(()));
         }
-        let begins = self.checkpoint.poll(cx);
+        let begins = self.checkpoint.poll(cx, self.leaf.at());
         if begins.is_ready() {
             self.checkpoint = Checkpoint::new();
         }
