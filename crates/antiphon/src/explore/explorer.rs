@@ -12,6 +12,8 @@ use std::time::Duration;
 use super::case::{Case, Fault};
 use super::failure::{Failure, Finding, Moment};
 use super::probe::{Logged, Run, is_ours};
+use crate::context;
+use crate::look::tree_of;
 use crate::scope::Outcome;
 use crate::sys::{Driver, VirtualTime};
 use crate::worker::{BUDGET_DEFAULT, Worker};
@@ -219,7 +221,9 @@ impl Explorer {
         F::Output: Ended,
     {
         let worker = Worker::new(driver(case.seed()), BUDGET_DEFAULT, GRACE);
-        let run = Run::new(case, Rc::clone(expected), self.turns, is_told).begin();
+        let look = |worker: &Worker| tree_of(worker).to_string();
+        let run = Run::new(case, Rc::clone(expected), self.turns, is_told, look).begin();
+        let before = Blocks::here();
         let result = catch_unwind(AssertUnwindSafe(|| {
             worker.run(async { program().await.into_error() })
         }));
@@ -233,6 +237,9 @@ impl Explorer {
             (Err(payload), Some((Fault::Panic, _))) if is_injected => std::mem::forget(payload),
             (Err(payload), _) if is_ours(&*payload) => {}
             (Err(payload), _) => findings.insert(0, Finding::Panicked(message(&*payload))),
+        }
+        if !findings.iter().any(Finding::is_abandoned) {
+            before.compare(&mut findings);
         }
         if findings.is_empty() {
             return Ok(log.into());
@@ -256,6 +263,43 @@ impl Explorer {
 impl Default for Explorer {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The blocks of this thread that have something to exit.
+struct Blocks {
+    held: usize,
+    stats: context::Stats,
+}
+
+impl Blocks {
+    fn here() -> Self {
+        Self {
+            held: context::held(),
+            stats: context::stats(),
+        }
+    }
+
+    /// Adds what went wrong with exits since then.
+    fn compare(&self, findings: &mut Vec<Finding>) {
+        let held = context::held().saturating_sub(self.held);
+        if held > 0 {
+            findings.push(Finding::NotExited(held));
+        }
+        let (before, after) = (self.stats, context::stats());
+        let lost: Vec<_> = [
+            (before.orphans, after.orphans, "have not ended"),
+            (before.killed, after.killed, "did not end in time"),
+            (before.dropped, after.dropped, "were dropped"),
+            (before.not_begun, after.not_begun, "could not begin"),
+        ]
+        .into_iter()
+        .filter(|(before, after, _)| after > before)
+        .map(|(before, after, what)| format!("{} {what}", after - before))
+        .collect();
+        if !lost.is_empty() {
+            findings.push(Finding::ExitsLost(lost.join(", ")));
+        }
     }
 }
 

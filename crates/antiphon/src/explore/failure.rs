@@ -70,6 +70,13 @@ pub enum Finding {
     NotRepeatable(String, String),
 }
 
+impl Finding {
+    /// Whether the run was broken off.
+    pub(super) const fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Deadlock(_) | Self::Endless(_))
+    }
+}
+
 impl Failure {
     /// Returns the case, with which the run can be repeated alone: see [`Explorer::only`](super::Explorer::only).
     pub const fn case(&self) -> Case {

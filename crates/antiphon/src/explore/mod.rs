@@ -69,19 +69,25 @@
 //! use antiphon::explore::{explore, exposed};
 //! use antiphon::{Cancelled, yield_now};
 //! use std::cell::Cell;
+//! use std::rc::Rc;
 //!
-//! async fn transfer(from: &Cell<u32>, to: &Cell<u32>, amount: u32) -> Result<(), Cancelled> {
-//!     let enter = async || {
-//!         from.set(from.get() - amount);
-//!         Ok::<_, Cancelled>(())
-//!     };
-//!     let exit = async |(), ending: Ending<'_>| {
-//!         if !ending.is_value() {
-//!             from.set(from.get() + amount);
-//!         }
-//!         Ok::<_, Cancelled>(())
-//!     };
-//!     with(from_fn(enter, exit), async |_| {
+//! type Account = Rc<Cell<u32>>;
+//!
+//! async fn transfer(from: &Account, to: &Account, amount: u32) -> Result<(), Cancelled> {
+//!     let account = Rc::clone(from);
+//!     let taken = from_fn(
+//!         async move || {
+//!             account.set(account.get() - amount);
+//!             Ok::<_, Cancelled>(account)
+//!         },
+//!         async move |account, ending: Ending<'_>| {
+//!             if !ending.is_value() {
+//!                 account.set(account.get() + amount);
+//!             }
+//!             Ok::<_, Cancelled>(())
+//!         },
+//!     );
+//!     with(taken, async |_| {
 //!         yield_now().await?;
 //!         to.set(to.get() + amount);
 //!         Ok(())
@@ -90,7 +96,7 @@
 //! }
 //!
 //! let explored = explore(|| async {
-//!     let (from, to) = (Cell::new(100), Cell::new(0));
+//!     let (from, to) = (Account::new(100.into()), Account::default());
 //!     let _ = exposed(async || transfer(&from, &to, 30).await).await;
 //!     assert_eq!(from.get() + to.get(), 100, "money was lost");
 //! });

@@ -10,8 +10,6 @@ use std::rc::Rc;
 
 use super::case::{Case, Fault};
 use super::failure::{Finding, Moment, Point};
-use crate::context;
-use crate::look::tree_of;
 use crate::scope::{CancelReason, ScopeRef, Scopes, set_explored_here};
 use crate::worker::{Address, Worker, try_current};
 
@@ -32,7 +30,8 @@ pub(super) struct Run {
     touched: Option<ScopeRef>,
     turns: usize,
     turns_max: usize,
-    before: Before,
+    /// Tells who waits for what.
+    look: fn(&Worker) -> String,
     findings: Vec<Finding>,
     is_told: bool,
 }
@@ -42,12 +41,6 @@ pub(super) struct Run {
 pub(super) struct Logged {
     pub(super) point: Point,
     pub(super) is_exposed: bool,
-}
-
-/// What there was on this thread before the run.
-struct Before {
-    held: usize,
-    stats: context::Stats,
 }
 
 /// What an injected panic throws.
@@ -61,7 +54,13 @@ thread_local! {
 }
 
 impl Run {
-    pub(super) fn new(case: Case, expected: Rc<[Logged]>, turns_max: usize, is_told: bool) -> Self {
+    pub(super) fn new(
+        case: Case,
+        expected: Rc<[Logged]>,
+        turns_max: usize,
+        is_told: bool,
+        look: fn(&Worker) -> String,
+    ) -> Self {
         // Seeds that differ by one should not begin alike.
         let order = case.seed().wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Self {
@@ -75,10 +74,7 @@ impl Run {
             touched: None,
             turns: 0,
             turns_max,
-            before: Before {
-                held: context::held(),
-                stats: context::stats(),
-            },
+            look,
             findings: Vec::new(),
             is_told,
         }
@@ -248,7 +244,7 @@ pub(crate) fn turn_ended(worker: &Worker) {
     let finding = with(|run| {
         run.turns += 1;
         if is_stuck {
-            Some(Finding::Deadlock(tree_of(worker).to_string()))
+            Some(Finding::Deadlock((run.look)(worker)))
         } else if run.turns > run.turns_max {
             Some(Finding::Endless(run.turns_max))
         } else {
@@ -270,12 +266,7 @@ pub(crate) fn tasks_left(text: String) {
 /// The program has ended, and what it left has had its time: looks what there still is.
 #[cold]
 pub(crate) fn check(worker: &Worker) {
-    let is_abandoned = with(|run| {
-        let is_unfinished =
-            |finding: &Finding| matches!(finding, Finding::Deadlock(_) | Finding::Endless(_));
-        run.findings.iter().any(is_unfinished)
-    });
-    if is_abandoned != Some(false) {
+    if with(|run| run.findings.iter().any(Finding::is_abandoned)) != Some(false) {
         // Who could not end has all that he had.
         return;
     }
@@ -305,29 +296,7 @@ pub(crate) fn check(worker: &Worker) {
     if sockets > 0 {
         findings.push(Finding::SocketsLeft(sockets));
     }
-    with(|run| {
-        let held = context::held().saturating_sub(run.before.held);
-        if held > 0 {
-            findings.push(Finding::NotExited(held));
-        }
-        let (before, after) = (run.before.stats, context::stats());
-        let lost = |before: u64, after: u64, what: &str| {
-            (after > before).then(|| format!("{} {what}", after - before))
-        };
-        let lost: Vec<_> = [
-            lost(before.orphans, after.orphans, "have not ended"),
-            lost(before.killed, after.killed, "did not end in time"),
-            lost(before.dropped, after.dropped, "were dropped"),
-            lost(before.not_begun, after.not_begun, "could not begin"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if !lost.is_empty() {
-            findings.push(Finding::ExitsLost(lost.join(", ")));
-        }
-        run.findings.append(&mut findings);
-    });
+    with(|run| run.findings.append(&mut findings));
 }
 
 /// Says that what is polled until the value returned is dropped is exposed.
