@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use antiphon::io::{Read, Write};
 use antiphon::net::{Keepalive, TcpListener, TcpStream, UnixStream};
-use antiphon::{TaskBuilder, spawn, tree};
+use antiphon::{TaskBuilder, join, spawn, tree};
 
-use net_support::{for_each_driver, kind_of, pattern, tcp_pair, until_someone_waits_for};
+use net_support::{
+    for_each_driver, give_up_after, kind_of, pattern, tcp_pair, until_someone_waits_for,
+};
 
 #[test]
 fn an_echo_comes_back() {
@@ -133,6 +135,36 @@ fn a_writer_waits_while_the_buffers_are_full() {
             "something was lost, doubled or mixed up"
         );
         writer.await.unwrap();
+    });
+}
+
+/// The reader waited for ever: what had come was told while nobody read, to a socket that was known because of a write.
+#[test]
+fn what_arrives_between_two_reads_is_read() {
+    for_each_driver(async || {
+        let (mut stream, mut peer) = tcp_pair().await;
+        peer.write_all(b"one").await.unwrap();
+        let mut bytes = pattern(12 << 20);
+        let sent = give_up_after(3, stream.write_all(&bytes)).await;
+        assert!(sent.is_none(), "the system doesn't take in that much");
+        peer.read_exact(&mut bytes).await.unwrap();
+        stream.flush().await.unwrap();
+
+        let mut buf = [0; 16];
+        assert_eq!(stream.read(&mut buf).await.unwrap(), 3);
+        // Somebody else hears of what came later, so the driver has heard of both.
+        let (mut other, mut others_peer) = tcp_pair().await;
+        let (heard, sent) = join((
+            async || other.read(&mut [0; 1]).await,
+            async || {
+                peer.write_all(b"two").await?;
+                others_peer.write_all(b"!").await
+            },
+        ))
+        .await;
+        assert_eq!((heard.unwrap(), sent.unwrap()), (1, ()));
+        assert_eq!(stream.read(&mut buf).await.unwrap(), 3);
+        assert_eq!(buf[..3], *b"two");
     });
 }
 

@@ -87,15 +87,22 @@ impl Readiness {
     fn park(&mut self, token: Token, op: Op) {
         let fd = op.socket().as_raw_fd();
         let interest = op.interest();
-        if let Err(error) = self.sources.register(&mut self.poller, op.socket()) {
-            return self.finish(token, op, Err(error));
-        }
-        let is_accept = matches!(op, Op::Accept { .. });
+        let is_new = match self.sources.register(&mut self.poller, op.socket()) {
+            Ok(is_new) => is_new,
+            Err(error) => return self.finish(token, op, Err(error)),
+        };
+        // These were not attempted.
+        let is_due = match &op {
+            // It has a completion for each connection, and is done in batches from the start.
+            Op::Accept { .. } => true,
+            // What there is to say may have been said while nobody waited for it.
+            Op::Incoming { socket, .. } => !is_new && !self.sources.is_empty(socket),
+            _ => false,
+        };
         let key = self.parked.insert(Parked { token, op });
         self.tokens.insert(token, key);
         self.sources.queue(fd, interest).push_back(key);
-        if is_accept {
-            // It was not attempted: it has a completion for each connection, and is done in batches from the start.
+        if is_due {
             self.due.push((fd, interest));
         }
     }

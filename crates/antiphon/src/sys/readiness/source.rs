@@ -39,10 +39,15 @@ impl Sources {
     }
 
     /// Makes sure that the poller knows `socket`. A descriptor is registered the first time an operation must wait for it.
+    /// Returns `true` if it was just now: then the poller says what it is ready for already.
     ///
     /// # Errors
     /// What the system says when it refuses: `EPERM` if such a descriptor is always ready, `ENOSPC` or `ENOMEM`.
-    pub(super) fn register(&mut self, poller: &mut Poller, socket: &Rc<Socket>) -> io::Result<()> {
+    pub(super) fn register(
+        &mut self,
+        poller: &mut Poller,
+        socket: &Rc<Socket>,
+    ) -> io::Result<bool> {
         let source = self.source(socket.as_raw_fd());
         if !source.is_of(socket) {
             debug_assert!(
@@ -56,11 +61,12 @@ impl Sources {
                 ..Source::default()
             };
         }
-        if !source.is_registered {
+        let is_new = !source.is_registered;
+        if is_new {
             poller.add(socket.as_fd(), key(socket.as_raw_fd(), source.generation))?;
             source.is_registered = true;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Takes in what an event says of `fd` beside that it is ready.

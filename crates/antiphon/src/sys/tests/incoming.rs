@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::lab::{Lab, incoming, tcp_pair, unix_pair};
-use crate::sys::{Completion, Output, Socket, Token};
+use super::lab::{Lab, incoming, poll, tcp_pair, unix_pair};
+use crate::sys::{Completion, Interest, Output, Socket, Token};
 
 pub(super) fn what_arrives_is_told_or_handed_out(lab: &mut Lab) {
     let (socket, mut peer) = tcp_pair();
@@ -25,6 +25,24 @@ pub(super) fn what_arrives_is_told_or_handed_out(lab: &mut Lab) {
     );
     assert_eq!(lab.try_recv(&socket), b"");
     lab.end(token, completion.op.is_some());
+}
+
+/// It came when nobody waited for it, and the driver, which knew the socket, heard of it then. Nothing comes after it.
+pub(super) fn what_came_between_two_waits_is_told(lab: &mut Lab) {
+    let (socket, mut peer) = tcp_pair();
+    let readable = lab.submit(poll(&socket, Interest::Read));
+    lab.assert_idle();
+    peer.write_all(b"one").unwrap();
+    lab.next(readable);
+    assert_eq!(lab.try_recv(&socket), b"one");
+    // Because of another one the driver asks the system.
+    let (other, _its_peer) = tcp_pair();
+    lab.submit(poll(&other, Interest::Read));
+    peer.write_all(b"two").unwrap();
+    lab.assert_idle();
+    let mut token = lab.submit(incoming(&socket));
+    assert_eq!(lab.arrive(&mut token, &socket), b"two");
+    lab.end(token, false);
 }
 
 /// As the rest of a long message, which one buffer does not hold.

@@ -48,6 +48,7 @@ on_each_driver! {
         urgent_data_hides_no_bytes
         a_stream_arrives_whole
         what_arrives_is_told_or_handed_out
+        what_came_between_two_waits_is_told
         more_than_a_buffer_holds_stays_in_order
         a_driver_may_run_out_of_memory_to_hand_out
         a_wait_that_is_cancelled_loses_no_bytes
