@@ -1,4 +1,6 @@
 //! Cancels at any point: no byte is lost or doubled, no frame torn, no connection and no datagram lost.
+//!
+//! `ANTIPHON_ROUNDS` says how many cancels there are in each test and on each driver.
 
 mod net_support;
 
@@ -15,7 +17,10 @@ use antiphon::{CancelScope, is_cancelled, spawn, yield_now};
 use net_support::{Random, for_each_driver, pattern, tcp_pair};
 
 /// So many cancels in each test, and on each driver.
-const ROUNDS: usize = 1000;
+fn rounds() -> usize {
+    let rounds = std::env::var("ANTIPHON_ROUNDS");
+    rounds.map_or(1000, |rounds| rounds.parse().unwrap())
+}
 
 /// Awaits `call` in a scope of its own, which is cancelled before its poll of that number, and polled in each turn until
 /// then. `None` if it was cancelled; what it returned otherwise.
@@ -82,7 +87,7 @@ fn reads_cancelled_anywhere_lose_nothing_and_double_nothing() {
             arrived += bytes.len();
         };
         let mut cancelled = 0;
-        while cancelled < ROUNDS {
+        while cancelled < rounds() {
             let poll = some_poll(&mut random);
             let size = 1 + random.below(12_000);
             let mut buf = vec![0; size];
@@ -178,7 +183,7 @@ fn writes_cancelled_anywhere_are_sent_whole_or_not_at_all() {
         let mut expected = Vec::new();
         let mut cancelled = 0;
         let mut number = 0u8;
-        while cancelled < ROUNDS {
+        while cancelled < rounds() {
             number = number.wrapping_add(1);
             // Some are more than the system takes at once.
             let len = match random.below(100) {
@@ -237,7 +242,7 @@ fn accepts_cancelled_anywhere_lose_no_connection() {
             }
         });
         let (mut cancelled, mut next) = (0, 0);
-        while next < connections || cancelled < ROUNDS {
+        while next < connections || cancelled < rounds() {
             let poll = some_poll(&mut random);
             match cancelled_at(poll, async || listener.accept().await).await {
                 Ok((mut stream, _)) => {
@@ -261,7 +266,7 @@ fn connects_cancelled_anywhere_are_made_or_not() {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let mut made = 0;
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds() {
             let poll = some_poll(&mut random);
             let result = cancelled_at(poll, async || TcpStream::connect(address).await).await;
             let own = result.as_ref().map(|stream| stream.local_addr().unwrap());
@@ -282,7 +287,7 @@ fn connects_cancelled_anywhere_are_made_or_not() {
             assert!(is_found);
             made += usize::from(own.is_ok());
         }
-        assert!(made > 0 && made < ROUNDS, "{made}");
+        assert!(made > 0 && made < rounds(), "{made}");
     });
 }
 
@@ -295,7 +300,7 @@ fn datagrams_cancelled_anywhere_come_once() {
         let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut cancelled = 0;
         let mut number = 0u32;
-        while cancelled < ROUNDS {
+        while cancelled < rounds() {
             number += 1;
             let bytes = number.to_le_bytes();
             let poll = some_poll(&mut random);
