@@ -299,6 +299,35 @@ fn a_dropped_tick_is_still_to_come() {
     });
 }
 
+/// It was taken for the wait that was dropped: told with that one's line, and begun in a cancelled scope.
+#[test]
+fn a_tick_that_is_waited_for_again_begins_anew() {
+    simulate(async || {
+        let mut ticks = interval_at(now() + 10 * MS, 10 * MS);
+        let line = line!() + 1;
+        let wait = move_on_after(5 * MS, async || ticks.tick().await);
+        assert_eq!(look(wait).await, [line]);
+        let wait = ticks.tick();
+        assert_eq!(look(wait).await, [line + 2]);
+    });
+}
+
+/// Polls once, and returns on which lines a timer is waited for then.
+async fn look(future: impl Future) -> Vec<u32> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let tree = tree();
+    let waits = tree.tasks.iter().flat_map(|task| &task.waits);
+    waits
+        .filter(|wait| wait.kind == "sleep")
+        .map(|wait| wait.at.line())
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..Default::default() })]
 

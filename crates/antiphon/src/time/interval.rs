@@ -1,6 +1,6 @@
 //! A clock that ticks.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -89,8 +89,10 @@ impl Interval {
     ///
     /// # Cancellation
     /// **Did not happen.** The tick is still to come.
-    pub async fn tick(&mut self) -> Result<Instant, Cancelled> {
-        poll_fn(|cx| self.poll_tick(cx)).await
+    #[track_caller]
+    pub fn tick(&mut self) -> impl Future<Output = Result<Instant, Cancelled>> {
+        self.sleep.begin_again(Location::caller());
+        poll_fn(|cx| self.poll_tick(cx))
     }
 
     /// Polls for the next tick: see [`tick`](Self::tick).

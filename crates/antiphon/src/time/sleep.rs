@@ -107,6 +107,13 @@ impl Sleep {
         self.is_over = false;
     }
 
+    /// Takes the next poll for the first of a wait at the line `at`, whatever became of the wait before.
+    pub(super) fn begin_again(&mut self, at: &'static Location<'static>) {
+        self.leave();
+        self.checkpoint = Checkpoint::new();
+        self.at = at;
+    }
+
     fn leave(&mut self) {
         if let Some(place) = self.place.take() {
             Wheel::leave(place);
