@@ -71,7 +71,73 @@ fn faults_happen_only_to_what_is_exposed() {
         server.await.expect("nor is it afterwards");
         time::sleep(SECOND).await.expect("nor is it afterwards");
     });
-    assert_eq!(explored.points(), 2);
+    // The wait begins, and is slept in; and the server has taken a step while it was.
+    assert_eq!(explored.points(), 3);
+}
+
+#[test]
+fn who_sleeps_is_cancelled_after_others_have_gone_on_too() {
+    let steps = RefCell::new(Vec::new());
+    explore(|| async {
+        let taken = Rc::new(Cell::new(0));
+        let other = spawn({
+            let taken = Rc::clone(&taken);
+            async move || {
+                for step in 1..4 {
+                    taken.set(step);
+                    yield_now().await.expect("it is not exposed");
+                }
+            }
+        });
+        let outcome = exposed(async || time::sleep(SECOND).await).await;
+        if outcome.is_cancelled() {
+            steps.borrow_mut().push(taken.get());
+        }
+        other.await.expect("it does not panic");
+    });
+    // Before it begins, asleep, and after each step of the other, as far as that gets before it is heard.
+    let mut steps = steps.take();
+    steps.dedup();
+    assert_eq!(steps, [1, 2, 3]);
+}
+
+#[test]
+fn an_assertion_that_fails_after_an_injected_panic_is_found() {
+    let failure = Explorer::new().faults(&[Fault::Panic]).run(|| async {
+        let done = Rc::new(Cell::new(false));
+        let task = spawn({
+            let done = Rc::clone(&done);
+            async move || {
+                exposed(async || yield_now().await).await.into_result()?;
+                done.set(true);
+                Ok::<(), Cancelled>(())
+            }
+        });
+        drop(task.await);
+        assert!(done.get(), "not done");
+    });
+    let failure = failure.unwrap_err();
+    assert!(
+        matches!(failure.findings(), [Finding::Panicked(text)] if text.contains("not done")),
+        "{failure}"
+    );
+}
+
+#[test]
+fn an_assertion_in_a_task_that_nobody_awaits_is_found() {
+    let failure = Explorer::new().run(|| async {
+        let task = spawn(async || {
+            let outcome = exposed(async || yield_now().await).await;
+            assert!(!outcome.is_cancelled(), "heard by nobody");
+        });
+        drop(task);
+        time::sleep(SECOND).await
+    });
+    let failure = failure.unwrap_err();
+    assert!(
+        matches!(failure.findings(), [Finding::Panicked(text)] if text.contains("heard by nobody")),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub enum Fault {
     /// in-memory network.
     Error,
     /// The code that begins a wait panics. At each wait that begins.
+    ///
+    /// The panic may go as far as it likes. One that it brings about, an `unwrap` of what a task's panic left for example, is
+    /// a [`Finding::Panicked`](super::Finding::Panicked).
     Panic,
 }
 

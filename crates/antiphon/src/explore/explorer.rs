@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::case::{Case, Fault};
 use super::failure::{Failure, Finding, Moment};
-use super::probe::{Logged, Run, is_ours};
+use super::probe::{Path, Run, is_ours, listen_for_panics};
 use crate::context;
 use crate::look::tree_of;
 use crate::scope::Outcome;
@@ -173,11 +173,11 @@ impl Explorer {
         for seed in seeds {
             let quiet = Case::quiet(seed);
             let is_told = only == Some(quiet);
-            let log = self.run_case(&program, quiet, &Rc::default(), is_told)?;
+            let path = self.run_case(&program, quiet, &Rc::default(), is_told)?;
             explored.runs += 1;
-            for (fault, point) in self.places(&log, only) {
+            for (fault, point) in self.places(&path, only) {
                 let case = Case::new(fault, point, seed);
-                self.run_case(&program, case, &log, only.is_some())?;
+                self.run_case(&program, case, &path, only.is_some())?;
                 explored.runs += 1;
                 explored.points += 1;
             }
@@ -186,14 +186,14 @@ impl Explorer {
     }
 
     /// The faults and where they can happen in a run that has this log, or the one that is asked for.
-    fn places(&self, log: &[Logged], only: Option<Case>) -> Vec<(Fault, usize)> {
+    fn places(&self, path: &Path, only: Option<Case>) -> Vec<(Fault, usize)> {
         if let Some(case) = only {
             return case.fault().into_iter().collect();
         }
-        let is_exposed = log.iter().any(|logged| logged.is_exposed);
+        let is_exposed = path.log.iter().any(|logged| logged.is_exposed);
         let mut places = Vec::new();
         for fault in &self.faults {
-            for (number, logged) in log.iter().enumerate() {
+            for (number, logged) in path.log.iter().enumerate() {
                 let fits = match fault {
                     Fault::Cancel => logged.point.moment != Moment::Calls,
                     Fault::Error => logged.point.moment == Moment::Calls,
@@ -207,19 +207,20 @@ impl Explorer {
         places
     }
 
-    /// Runs the program once. Returns its log.
+    /// Runs the program once. Returns the way that it went.
     fn run_case<P, F>(
         &self,
         program: &P,
         case: Case,
-        expected: &Rc<[Logged]>,
+        expected: &Rc<Path>,
         is_told: bool,
-    ) -> Result<Rc<[Logged]>, Failure>
+    ) -> Result<Rc<Path>, Failure>
     where
         P: Fn() -> F,
         F: Future,
         F::Output: Ended,
     {
+        listen_for_panics();
         let worker = Worker::new(driver(case.seed()), BUDGET_DEFAULT, GRACE);
         let look = |worker: &Worker| tree_of(worker).to_string();
         let run = Run::new(case, Rc::clone(expected), self.turns, is_told, look).begin();
@@ -229,32 +230,33 @@ impl Explorer {
         }));
         drop(run);
         drop(worker);
-        let (log, mut findings, is_injected) = Run::end();
-        match (result, case.fault()) {
-            (Ok(Some(error)), None) => findings.insert(0, Finding::Failed(error)),
-            (Ok(_), _) => {}
-            // Whoever heard of the panic may have passed it on in other words.
-            (Err(payload), Some((Fault::Panic, _))) if is_injected => std::mem::forget(payload),
-            (Err(payload), _) if is_ours(&*payload) => {}
-            (Err(payload), _) => findings.insert(0, Finding::Panicked(message(&*payload))),
+        let (path, mut findings) = Run::end();
+        let is_new = |panic: &&String| !expected.panics.contains(panic);
+        if case.fault().is_some() {
+            let panics = path.panics.iter().filter(is_new).cloned();
+            findings.splice(..0, panics.map(Finding::Panicked));
+        }
+        let is_told = |finding: &Finding| matches!(finding, Finding::Panicked(_));
+        match result {
+            Ok(Some(error)) if case.fault().is_none() => findings.push(Finding::Failed(error)),
+            Err(payload) if !is_ours(&*payload) && !findings.iter().any(is_told) => {
+                findings.insert(0, Finding::Panicked(message(&*payload)));
+            }
+            Ok(_) | Err(_) => {}
         }
         if !findings.iter().any(Finding::is_abandoned) {
             before.compare(&mut findings);
         }
         if findings.is_empty() {
-            return Ok(log.into());
+            return Ok(path.into());
         }
         let number = case.fault().map(|(_, number)| number);
+        let points = path.log.len().max(expected.log.len());
+        let point = number.and_then(|number| path.log.get(number));
         Err(Failure {
             case,
-            points: if expected.is_empty() {
-                log.len()
-            } else {
-                expected.len()
-            },
-            point: number
-                .and_then(|number| log.get(number))
-                .map(|logged| logged.point),
+            points,
+            point: point.map(|logged| logged.point),
             findings,
         })
     }

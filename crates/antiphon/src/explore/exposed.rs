@@ -32,13 +32,14 @@ where
     async move {
         let scope = CancelScope::make(None, at);
         let entered = scope.enter(false, at);
+        let exposed = probe::expose(entered.scope());
         let mut body = pin!(body());
         let result = poll_fn(|cx| {
-            let _exposed = probe::expose(entered.scope());
+            let _polled = probe::poll_exposed(entered.scope());
             entered.poll(cx, |cx| body.as_mut().poll(cx))
         })
         .await;
-        probe::cover();
+        drop(exposed);
         match (result, entered.leave()) {
             (Ok(value), _) => Outcome::Done(value),
             (Err(error), Some(cancelled)) => Outcome::Cancelled(cancelled, error),

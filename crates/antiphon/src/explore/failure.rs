@@ -41,7 +41,8 @@ pub(super) enum Moment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// It panicked, with this message: an assertion of the program's own, as a rule.
+    /// It panicked, with this message: an assertion of the program's own, as a rule. A panic counts even if something caught
+    /// it, unless it happens in the run without a fault as well.
     Panicked(String),
     /// It returned an error, though nothing was done to it.
     Failed(String),

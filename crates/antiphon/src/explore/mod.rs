@@ -4,6 +4,7 @@
 //! waits. [`explore`] goes through them all. It runs the program once, to see where it waits; then once for each of these
 //! points, with a cancel exactly there; and after each run it looks whether anything was left behind:
 //!
+//! - nothing panicked: no assertion failed, not even in a task that nobody awaits;
 //! - each block with a [context manager](crate::context) that was entered has exited, once;
 //! - no task had to be dropped, nobody is left in a queue, and every scope was left;
 //! - no lock is held, no operation is under way, no socket is open;
@@ -109,6 +110,8 @@
 //! - The program has to do the same each time. It must not look at the real time, draw random numbers of its own
 //!   ([`fill_random`](crate::fill_random) is seeded), or go through a `HashMap`. If a run leaves the path of the first, that is
 //!   a finding of its own.
+//! - It hears of panics by the [panic hook](std::panic::set_hook), and puts its own before the one that it finds. With another
+//!   one set afterwards it hears of those that come out of the program.
 //! - One fault a run. What a second cancel does in the middle of the clean-up of the first, it doesn't see.
 //! - Code between two waits runs as a whole, as it does on a loop: there are no points in it.
 //! - What is polled by a combinator of another crate has points where a task goes to sleep, and where waits begin; not each

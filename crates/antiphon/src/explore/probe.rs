@@ -5,12 +5,13 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{Location, resume_unwind};
+use std::panic::{Location, resume_unwind, set_hook, take_hook};
 use std::rc::Rc;
+use std::sync::Once;
 
 use super::case::{Case, Fault};
 use super::failure::{Finding, Moment, Point};
-use crate::scope::{CancelReason, ScopeRef, Scopes, set_explored_here};
+use crate::scope::{CancelReason, ScopeRef, Scopes, is_explored_here, set_explored_here};
 use crate::worker::{Address, Worker, try_current};
 
 /// A run under way.
@@ -19,15 +20,19 @@ pub(super) struct Run {
     /// Xorshift state, or 0 for the order in which tasks are woken.
     order: u64,
     log: Vec<Logged>,
-    /// The log of the run before, which this one must follow up to its fault.
-    expected: Rc<[Logged]>,
+    /// The way of the run without a fault, which this one must follow up to its own.
+    expected: Rc<Path>,
     is_injected: bool,
     /// The line at which a wait began last.
     last: Option<&'static Location<'static>>,
-    /// The exposed scopes that are being polled, the innermost one last.
+    /// The exposed scopes that have not ended.
     exposed: Vec<ScopeRef>,
-    /// The exposed scope that was polled last in this step.
+    /// Those of them that are being polled, the innermost one last.
+    polled: Vec<ScopeRef>,
+    /// The one that was polled last in this step.
     touched: Option<ScopeRef>,
+    /// What panicked, and was not injected.
+    panics: Vec<String>,
     turns: usize,
     turns_max: usize,
     /// Tells who waits for what.
@@ -43,6 +48,14 @@ pub(super) struct Logged {
     pub(super) is_exposed: bool,
 }
 
+/// The way that a run went.
+#[derive(Default)]
+pub(super) struct Path {
+    pub(super) log: Vec<Logged>,
+    /// What panicked, in the words of the panic hook.
+    pub(super) panics: Vec<String>,
+}
+
 /// What an injected panic throws.
 pub(super) struct Injected;
 
@@ -56,7 +69,7 @@ thread_local! {
 impl Run {
     pub(super) fn new(
         case: Case,
-        expected: Rc<[Logged]>,
+        expected: Rc<Path>,
         turns_max: usize,
         is_told: bool,
         look: fn(&Worker) -> String,
@@ -71,7 +84,9 @@ impl Run {
             is_injected: false,
             last: None,
             exposed: Vec::new(),
+            polled: Vec::new(),
             touched: None,
+            panics: Vec::new(),
             turns: 0,
             turns_max,
             look,
@@ -93,16 +108,23 @@ impl Run {
         End
     }
 
-    /// Takes back what was begun: its log and findings, and whether the fault happened.
-    pub(super) fn end() -> (Vec<Logged>, Vec<Finding>, bool) {
+    /// Takes back what was begun: the way it went, and what was found.
+    pub(super) fn end() -> (Path, Vec<Finding>) {
         let run = RUN.take().expect("it was begun on this thread");
-        (run.log, run.findings, run.is_injected)
+        let path = Path {
+            log: run.log,
+            panics: run.panics,
+        };
+        (path, run.findings)
     }
 
     /// Takes a point down. Returns what is to happen there.
     fn pass(&mut self, point: Point) -> Option<Fault> {
         let number = self.log.len();
-        let is_exposed = !self.exposed.is_empty() || self.touched.is_some();
+        let is_exposed = match point.moment {
+            Moment::Sleeps => self.touched.is_some() || !self.exposed.is_empty(),
+            Moment::Begins | Moment::Calls => !self.polled.is_empty(),
+        };
         if self.is_told {
             eprintln!("{number:6} {point}");
         }
@@ -110,7 +132,7 @@ impl Run {
         if self.is_injected {
             return None;
         }
-        if let Some(expected) = self.expected.get(number) {
+        if let Some(expected) = self.expected.log.get(number) {
             if expected.point != point {
                 let (expected, found) = (expected.point.to_string(), point.to_string());
                 self.findings.push(Finding::NotRepeatable(expected, found));
@@ -157,7 +179,6 @@ pub(crate) fn wait_begins(at: &'static Location<'static>) {
     let task = try_current(|worker| worker.parent().0).unwrap_or(0);
     let fault = with(|run| {
         run.last = Some(at);
-        run.touched = run.exposed.last().copied().or(run.touched);
         run.pass(Point {
             moment: Moment::Begins,
             at,
@@ -200,7 +221,7 @@ pub(crate) fn step_ended(worker: &Worker, address: Address) {
     if let Some((Fault::Cancel, at)) = fault.flatten() {
         cancel(worker, at);
     }
-    with(|run| run.touched = run.exposed.last().copied());
+    with(|run| run.touched = run.polled.last().copied());
 }
 
 /// The system is about to be called. Returns `true` if the call is to fail.
@@ -221,7 +242,12 @@ pub(crate) fn call_begins(worker: &Worker, kind: &'static str) -> bool {
 
 /// Cancels what is exposed, or else everything.
 fn cancel(worker: &Worker, at: &'static Location<'static>) {
-    let scope = with(|run| run.exposed.last().copied().or(run.touched)).flatten();
+    let scope = with(|run| {
+        let others = run.log.len().checked_rem(run.exposed.len());
+        let other = others.map(|index| run.exposed[index]);
+        run.polled.last().copied().or(run.touched).or(other)
+    });
+    let scope = scope.flatten();
     let reason = CancelReason::Requested("the explorer".into());
     match scope {
         Some(scope) => {
@@ -299,24 +325,55 @@ pub(crate) fn check(worker: &Worker) {
     with(|run| run.findings.append(&mut findings));
 }
 
-/// Says that what is polled until the value returned is dropped is exposed.
+/// Says that `scope` is exposed, until what is returned is dropped.
 pub(super) fn expose(scope: ScopeRef) -> impl Sized {
+    struct Cover(ScopeRef);
+    impl Drop for Cover {
+        fn drop(&mut self) {
+            with(|run| {
+                run.exposed.retain(|exposed| *exposed != self.0);
+                run.touched = run.touched.filter(|touched| *touched != self.0);
+            });
+        }
+    }
+    with(|run| run.exposed.push(scope));
+    Cover(scope)
+}
+
+/// Says that what is in `scope`, which is exposed, is being polled, until what is returned is dropped.
+pub(super) fn poll_exposed(scope: ScopeRef) -> impl Sized {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            with(|run| run.exposed.pop());
+            with(|run| run.polled.pop());
         }
     }
     with(|run| {
-        run.exposed.push(scope);
+        run.polled.push(scope);
         run.touched = Some(scope);
     });
     Leave
 }
 
-/// Says that what was exposed has ended.
-pub(super) fn cover() {
-    with(|run| run.touched = None);
+/// Has the panic hook tell of panics in explored programs. Those that are injected don't come by it.
+pub(super) fn listen_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = take_hook();
+        set_hook(Box::new(move |info| {
+            if is_explored_here() {
+                // Not while a run is looked at: then it is none of the program's.
+                let _ = RUN.try_with(|run| {
+                    if let Ok(mut run) = run.try_borrow_mut() {
+                        if let Some(run) = &mut *run {
+                            run.panics.push(info.to_string());
+                        }
+                    }
+                });
+            }
+            previous(info);
+        }));
+    });
 }
 
 /// Whether a panic is none of the program's.
