@@ -48,7 +48,8 @@
 //!
 //! # What is not here
 //! - One loop uses one thread. There are no files, processes or signals, and no pool of threads for blocking work.
-//! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise.
+//! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
+//!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
 //!
 //! # Features
@@ -81,8 +82,8 @@ pub use crate::look::{ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
 pub use crate::random::fill_random;
 pub use crate::runtime::{DriverKind, Runtime, RuntimeBuilder, run};
 pub use crate::scope::{
-    CancelReason, CancelScope, Cancelled, Outcome, ScopeId, droppable, find_cancelled,
-    is_cancelled, shield,
+    CancelReason, CancelScope, Cancelled, Grace, Killed, Outcome, ScopeId, droppable,
+    find_cancelled, finish, is_cancelled, shield,
 };
 pub use crate::task::{
     JoinHandle, TaskBuilder, TaskError, TaskId, TaskLocal, YieldNow, spawn, yield_now,

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::scope::{Cancelled, ScopeId};
-use crate::task::TaskId;
+use crate::task::{TASK_WAIT, TaskId};
 use crate::worker::{Worker, current};
 
 /// Takes a picture of the loop's tasks.
@@ -103,7 +103,9 @@ pub enum TaskState {
 pub struct Wait {
     /// The kind of thing: `"sleep"`, `"mutex"`, `"tcp read"`, ….
     pub kind: &'static str,
-    /// The line that waits.
+    /// The task whose end is waited for.
+    pub task: Option<TaskId>,
+    /// The line that waits; of a wait for a task, the line that spawned that.
     pub at: &'static Location<'static>,
     /// For how long, up to the start of this turn.
     pub elapsed: Duration,
@@ -121,6 +123,7 @@ impl Tree {
             let elapsed = Duration::from_nanos(worker.clock().saturating_sub(waiting.since));
             let wait = Wait {
                 kind: waiting.kind,
+                task: TaskId::new(waiting.note).filter(|_| waiting.kind == TASK_WAIT),
                 at: waiting.at,
                 elapsed,
             };
@@ -162,7 +165,7 @@ impl Tree {
     }
 
     /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "scopes": [{"id", "parent", "at",
-    /// "is_shield", "cancelled", "is_to_hear"}], "waits": [{"kind", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
+    /// "is_shield", "cancelled", "is_to_hear"}], "waits": [{"kind", "task", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"tasks\":[");
         for (index, task) in self.tasks.iter().enumerate() {
@@ -200,10 +203,13 @@ impl Tree {
             for (index, wait) in task.waits.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
                 let (kind, at) = (quoted(wait.kind), quoted(&wait.at.to_string()));
+                let task = wait
+                    .task
+                    .map_or_else(|| "null".to_owned(), |task| task.to_string());
                 let elapsed = wait.elapsed.as_nanos();
                 let _ = write!(
                     json,
-                    "{comma}{{\"kind\":{kind},\"at\":{at},\"elapsed_ns\":{elapsed}}}"
+                    "{comma}{{\"kind\":{kind},\"task\":{task},\"at\":{at},\"elapsed_ns\":{elapsed}}}"
                 );
             }
             json.push_str("]}");
@@ -247,7 +253,10 @@ impl TaskSnapshot {
     pub fn is_held_up(&self) -> bool {
         self.state == TaskState::Waiting
             && self.scopes.last().is_some_and(|scope| scope.is_to_hear)
-            && self.waits.iter().all(|wait| wait.kind == "deadline")
+            && self
+                .waits
+                .iter()
+                .all(|wait| matches!(wait.kind, "deadline" | "grace"))
     }
 }
 
@@ -305,7 +314,11 @@ impl fmt::Display for ScopeSnapshot {
 
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} for {:?}", self.kind, self.at, self.elapsed)
+        f.write_str(self.kind)?;
+        if let Some(task) = self.task {
+            write!(f, " {task}")?;
+        }
+        write!(f, " at {} for {:?}", self.at, self.elapsed)
     }
 }
 

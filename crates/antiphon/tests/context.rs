@@ -415,9 +415,13 @@ where
     let enter = from_fn(
         async || Ok::<_, Cancelled>(()),
         async move |(), ending| {
-            let Ending::Cancelled(failure) = ending else {
+            let Ending::Cancelled(by, failure) = ending else {
                 panic!("{ending:?}")
             };
+            // Whether or not the error leads to it, the ending tells who cancelled.
+            assert_eq!(by.reason().to_string(), "stop");
+            assert!(by.location().file().ends_with("context.rs"));
+            assert_eq!(ending.failure().unwrap().to_string(), failure.to_string());
             let cancelled = failure.find_cancelled();
             finding.set(cancelled.map(|cancelled| cancelled.reason().to_string()));
             Ok::<_, Cancelled>(())
@@ -432,6 +436,42 @@ where
     });
     assert!(outcome.await.is_cancelled());
     found.take()
+}
+
+/// An error of the block's own in a cancelled scope has no cancel for its cause; of several scopes the outermost is told.
+#[test]
+fn the_ending_tells_who_cancelled_though_the_error_does_not() {
+    simulate(async || {
+        let outer = CancelScope::new();
+        let told = Rc::new(Cell::new(None));
+        let outcome = outer.run(async || {
+            let inner = CancelScope::new();
+            inner.cancel("inner");
+            let block = async || {
+                let telling = Rc::clone(&told);
+                let enter = from_fn(
+                    async || Ok::<_, Cancelled>(()),
+                    async move |(), ending: Ending<'_>| {
+                        let Ending::Cancelled(by, failure) = ending else {
+                            panic!("{ending:?}")
+                        };
+                        assert!(failure.find_cancelled().is_none());
+                        telling.set(Some(by.clone()));
+                        Ok::<_, Cancelled>(())
+                    },
+                );
+                with(enter, async |_| {
+                    outer.cancel("outer");
+                    Err::<(), _>(AppError::Plain("own"))
+                })
+                .await
+            };
+            inner.run(block).await.into_result()
+        });
+        // To look is not to be told: nobody waited.
+        assert_eq!(outcome.await, Outcome::Failed(AppError::Plain("own")));
+        assert_eq!(told.take().unwrap().reason().to_string(), "outer");
+    });
 }
 
 #[test]

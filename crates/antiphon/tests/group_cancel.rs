@@ -90,20 +90,30 @@ fn a_cancelled_child_is_no_failure() {
 }
 
 #[test]
-fn a_child_cancelled_before_its_first_step_starts_nothing() {
+fn a_child_cancelled_before_its_first_step_begins_and_its_first_wait_ends() {
+    let trace = Trace::default();
     simulate(async || {
+        let event = Event::new();
+        event.set();
         group(async |group| {
             let child = group.spawn(async || {
-                let error = yield_now().await.unwrap_err();
+                trace.say("began");
+                // What is there is not taken, and a shield is one as in any scope.
+                let error = event.wait().await.unwrap_err();
+                trace.say("ended");
+                shield(async || yield_now().await).await?;
+                trace.say("cleaned up");
                 Err::<(), Fault>(error.into())
             });
             child.cancel("at once");
+            assert_eq!(trace.take(), [""; 0], "not before its turn");
             assert!(child.await.unwrap_err().is_cancelled());
             Ok::<(), Fault>(())
         })
         .await
         .unwrap();
     });
+    assert_eq!(trace.take(), ["began", "ended", "cleaned up"]);
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::time::Duration;
 use antiphon::sync::mpsc::{self, SendError};
 use antiphon::sync::{Event, Mutex};
 use antiphon::{
-    CancelReason, CancelScope, Cancelled, Outcome, droppable, find_cancelled, is_cancelled, shield,
-    spawn, time, yield_now,
+    CancelReason, CancelScope, Cancelled, Outcome, droppable, find_cancelled, finish, is_cancelled,
+    shield, spawn, time, yield_now,
 };
 use scope_support::{Trace, simulate};
 
@@ -611,6 +611,40 @@ fn a_foreign_future_is_awaited_as_it_is() {
             })
             .await;
         assert_eq!(outcome, Outcome::Done("it was not dropped"));
+    });
+}
+
+#[test]
+fn a_future_that_is_finished_is_awaited_to_its_end() {
+    simulate(async || {
+        let scope = CancelScope::new();
+        let steps = Cell::new(0);
+        // It knows no scope, and is ready at its third poll.
+        let foreign = poll_fn(|cx| {
+            steps.set(steps.get() + 1);
+            if steps.get() == 3 {
+                return Poll::Ready("value");
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        let looker = spawn(async || {
+            let tree = antiphon::tree();
+            let main = &tree.tasks[0];
+            assert!(!main.is_held_up(), "{tree}");
+            assert_eq!(main.waits[0].kind, "foreign future");
+            assert!(main.waits[0].at.file().ends_with("scope.rs"));
+        });
+        let outcome = scope.run(async || {
+            scope.cancel("now");
+            assert_eq!(finish(foreign).await, "value");
+            // What in it is of this crate hears nothing of the cancel either.
+            finish(yield_now()).await.unwrap();
+            yield_now().await
+        });
+        assert!(outcome.await.is_cancelled());
+        looker.await.unwrap();
+        assert_eq!(antiphon::tree().tasks[0].waits.len(), 0);
     });
 }
 

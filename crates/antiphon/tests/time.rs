@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use antiphon::time::{
     MissedTicks, interval, interval_at, move_on_after, move_on_at, now, sleep, sleep_until,
 };
-use antiphon::{Cancelled, DriverKind, Runtime, droppable, spawn, tree, yield_now};
+use antiphon::{CancelScope, Cancelled, DriverKind, Runtime, droppable, spawn, tree, yield_now};
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -177,34 +177,68 @@ fn a_forgotten_sleep_harms_nobody() {
     });
 }
 
+/// It waited for ever, since its timer went with its loop.
 #[test]
-fn a_sleep_survives_its_loop() {
+fn a_sleep_goes_on_in_the_next_loop() {
+    let virtual_time = || {
+        Runtime::builder()
+            .driver(DriverKind::VirtualTime)
+            .build()
+            .unwrap()
+    };
+    for is_same in [true, false] {
+        let mut runtime = virtual_time();
+        let (mut sleep, deadline) = runtime.run(async || {
+            let mut sleep = Box::pin(sleep(1000 * MS));
+            let deadline = sleep.deadline();
+            poll_fn(|cx| {
+                assert!(sleep.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            (sleep, deadline)
+        });
+        if !is_same {
+            runtime = virtual_time();
+        }
+        runtime.run(async || {
+            // It is seen, and hears of cancels.
+            let scope = CancelScope::with_deadline(now());
+            let outcome = scope.run(async || sleep.as_mut().await).await;
+            assert!(outcome.is_cancelled());
+            sleep.as_mut().await.unwrap();
+            assert!(now() >= deadline);
+            assert_eq!(tree().tasks[0].waits.len(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_sleep_under_way_is_taken_over_by_the_next_loop() {
     let mut runtime = Runtime::builder()
         .driver(DriverKind::VirtualTime)
         .build()
         .unwrap();
-    let kept = RefCell::new(None);
-    runtime.run(async || {
-        let mut sleep = Box::pin(sleep(MS));
+    let (mut sleep,) = runtime.run(async || {
+        let mut sleep = Box::pin(sleep(1000 * MS));
         poll_fn(|cx| {
             assert!(sleep.as_mut().poll(cx).is_pending());
             Poll::Ready(())
         })
         .await;
-        *kept.borrow_mut() = Some(sleep);
+        // In a tuple: what is returned is not to be awaited here.
+        (sleep,)
     });
-    drop(runtime);
-    let mut sleep = kept.into_inner().unwrap();
-    // Its timer went with its loop; a later one knows nothing of it, and its drop finds nothing.
-    let other = Runtime::builder()
-        .driver(DriverKind::VirtualTime)
-        .build()
-        .unwrap()
-        .run(async || {
-            let wait = droppable(poll_fn(|cx| sleep.as_mut().poll(cx)));
-            move_on_after(MS, async || wait.await?).await
-        });
-    assert_eq!(other, Ok(None));
+    runtime.run(async || {
+        let start = now();
+        let wait = droppable(poll_fn(|cx| sleep.as_mut().poll(cx)));
+        assert_eq!(
+            move_on_after(MS, async || wait.await?).await,
+            Ok(None::<()>)
+        );
+        sleep.as_mut().await.unwrap();
+        assert_eq!(now() - start, 1000 * MS);
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::scope::{Cancelled, find_cancelled, is_cancelled_here};
+use crate::scope::{Cancelled, cancelled_here, find_cancelled};
 
 /// How a block ended.
 #[derive(Clone, Copy, Debug)]
@@ -13,16 +13,16 @@ pub enum Ending<'a> {
     Value,
     /// It returned an error.
     Error(Failure<'a>),
-    /// It returned an error in a scope that is cancelled. Mostly the error is that of the cancelled wait, but it may be
-    /// another one that came first, or that the block made of it.
-    Cancelled(Failure<'a>),
+    /// It returned an error in a scope that is cancelled: by whom, why, and by which line, and the error. Mostly that is the
+    /// one of the cancelled wait, but it may be another one that came first, or that the block made of it.
+    Cancelled(&'a Cancelled, Failure<'a>),
     /// It panicked. The panic goes on after the exit.
     Panicked,
     /// It has no end: its future was dropped half way. The exit runs in a task of its own.
     Dropped,
 }
 
-impl Ending<'_> {
+impl<'a> Ending<'a> {
     /// Returns `true` if the block returned a value.
     pub const fn is_value(&self) -> bool {
         matches!(self, Self::Value)
@@ -30,7 +30,15 @@ impl Ending<'_> {
 
     /// Returns `true` if the block returned an error in a scope that is cancelled.
     pub const fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_))
+        matches!(self, Self::Cancelled(..))
+    }
+
+    /// Returns the error that the block returned, cancelled or not.
+    pub const fn failure(&self) -> Option<Failure<'a>> {
+        match self {
+            Self::Error(failure) | Self::Cancelled(_, failure) => Some(*failure),
+            Self::Value | Self::Panicked | Self::Dropped => None,
+        }
     }
 }
 
@@ -118,18 +126,19 @@ impl fmt::Debug for Failure<'_> {
 #[derive(Debug)]
 pub enum Told<E> {
     Value,
-    Error { error: E, is_cancelled: bool },
+    /// And the cancel of the scope that it was in, if that is cancelled.
+    Error {
+        error: E,
+        cancelled: Option<Cancelled>,
+    },
     Panicked,
 }
 
 impl<E: fmt::Display + 'static> Told<E> {
     /// The end of a block that was left just now, in the scope around it.
     pub(super) fn error(error: E) -> Self {
-        let is_cancelled = is_cancelled_here();
-        Self::Error {
-            error,
-            is_cancelled,
-        }
+        let cancelled = cancelled_here();
+        Self::Error { error, cancelled }
     }
 
     pub(super) fn ending(&self) -> Ending<'_> {
@@ -137,8 +146,8 @@ impl<E: fmt::Display + 'static> Told<E> {
             Self::Value => Ending::Value,
             Self::Error {
                 error,
-                is_cancelled: true,
-            } => Ending::Cancelled(Failure::of(error)),
+                cancelled: Some(cancelled),
+            } => Ending::Cancelled(cancelled, Failure::of(error)),
             Self::Error { error, .. } => Ending::Error(Failure::of(error)),
             Self::Panicked => Ending::Panicked,
         }

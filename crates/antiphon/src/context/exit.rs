@@ -8,15 +8,13 @@ use std::future::poll_fn;
 use std::mem;
 use std::panic::Location;
 use std::pin::pin;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::Poll;
 
 use super::caught::{Payload, catch, drop_caught, poll_caught};
 use super::ending::Ending;
-use super::manager::{ContextManager, Grace};
+use super::manager::ContextManager;
 use super::report::{Report, report};
-use crate::scope::{CancelScope, Cancelled};
-use crate::wait::{Place, Wheel, poll_place};
+use crate::scope::{Alarm, CancelScope, Cancelled, Grace};
 use crate::worker::contain;
 
 thread_local! {
@@ -77,7 +75,7 @@ pub(super) async fn run_exit<V: ContextManager>(
     let scope = CancelScope::make(cancel_at, at);
     let shield = scope.enter(true, at);
     let mut unfinished = Unfinished { at: Some(at) };
-    let mut timer = Timer::default();
+    let mut alarm = Alarm::default();
 
     let value = held.into_value();
     let exit = catch(|| value.exit(ending)).map_err(|payload| unfinished.panicked(payload))?;
@@ -95,7 +93,7 @@ pub(super) async fn run_exit<V: ContextManager>(
         let (Some(cancelled), Some(moment)) = (scope.cancelled(), drop_at) else {
             return Poll::Pending;
         };
-        if !timer.poll(cx, moment, at) {
+        if !alarm.poll(cx, moment, "cancelled exit", at) {
             return Poll::Pending;
         }
         unfinished.at = None;
@@ -175,36 +173,6 @@ impl Drop for Unfinished {
         if let Some(at) = self.at {
             report(&Report::Dropped, at);
         }
-    }
-}
-
-/// The time that is left to an exit that was cancelled.
-#[derive(Default)]
-struct Timer(Option<Place>);
-
-impl Timer {
-    /// Returns `true` if `moment` has come; else the task is woken then. It is not of the scope, whose cancel would end it.
-    fn poll(&mut self, cx: &Context<'_>, moment: Instant, at: &'static Location<'static>) -> bool {
-        if crate::time::now() >= moment {
-            self.stop();
-            return true;
-        }
-        if self.0.is_none() || poll_place(&mut self.0, cx).is_ready() {
-            self.0 = Some(Wheel::join(cx, moment, "cancelled exit", at));
-        }
-        false
-    }
-
-    fn stop(&mut self) {
-        if let Some(place) = self.0.take() {
-            Wheel::leave(place);
-        }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a value must know to be used in a block: how it ends.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::ending::Ending;
 use super::if_dropped::IfDropped;
+use crate::scope::Grace;
 
 /// A value whose end must be waited for: a connection that goes back to its pool, a transaction that is committed or rolled
 /// back, a stream that says farewell.
@@ -74,62 +74,5 @@ pub trait ContextManager: Sized {
     /// Returns how long its exit may take. To be implemented where [the usual](Grace::default) is not right.
     fn grace(&self) -> Grace {
         Grace::default()
-    }
-}
-
-/// How long an exit may take.
-///
-/// ```text
-///   exit begins ── cancel_after ──▶ its waits end with `Cancelled` ── drop_after ──▶ it is dropped, and reported
-/// ```
-/// When the main task has ended, the loop has a [grace](crate::RuntimeBuilder::grace) of its own, which bounds this one.
-///
-/// # Examples
-/// ```
-/// use antiphon::context::Grace;
-/// use std::time::Duration;
-///
-/// let grace = Grace::default().cancel_after(Duration::from_secs(30));
-/// assert_ne!(grace, Grace::default());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grace {
-    pub(super) cancel_after: Duration,
-    pub(super) drop_after: Duration,
-}
-
-impl Grace {
-    /// An exit that may take any time: it is not cancelled. For one that bounds itself.
-    pub const UNBOUNDED: Self = Self {
-        cancel_after: Duration::MAX,
-        drop_after: Duration::MAX,
-    };
-
-    /// Sets after what time the waits of the exit are cancelled; 5 seconds, if it is not said. Zero cancels at once.
-    #[must_use]
-    pub const fn cancel_after(self, duration: Duration) -> Self {
-        Self {
-            cancel_after: duration,
-            ..self
-        }
-    }
-
-    /// Sets after what time from the cancel an exit that still has not ended is dropped; 5 seconds, if it is not said.
-    #[must_use]
-    pub const fn drop_after(self, duration: Duration) -> Self {
-        Self {
-            drop_after: duration,
-            ..self
-        }
-    }
-}
-
-/// 5 seconds, and 5 more.
-impl Default for Grace {
-    fn default() -> Self {
-        Self {
-            cancel_after: Duration::from_secs(5),
-            drop_after: Duration::from_secs(5),
-        }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::panic::Location;
 
+use crate::scope::killed_len;
+
 /// Something that became of an exit of which no caller can be told.
 pub(super) enum Report<'a> {
     /// It failed, and the block had failed before, or was dropped.
@@ -19,7 +21,7 @@ pub(super) enum Report<'a> {
     NotBegun,
 }
 
-/// How often exits went other ways than they should, on this thread: see [`stats`].
+/// How often exits, and bodies, went other ways than they should, on this thread: see [`stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -37,13 +39,15 @@ pub struct Stats {
     pub dropped: u64,
     /// Exits that could not begin, because the loop had ended.
     pub not_begun: u64,
+    /// Scopes whose body did not end within its [grace](crate::CancelScope::run_within), and was dropped.
+    pub scopes_killed: u64,
 }
 
 thread_local! {
     static STATS: Cell<Stats> = const { Cell::new(Stats::NONE) };
 }
 
-/// Returns how often exits went other ways than they should on this thread, since it began.
+/// Returns how often exits and bodies went other ways than they should on this thread, since it began.
 ///
 /// Each of them was also reported on the standard error stream, except the handing over itself.
 ///
@@ -52,7 +56,10 @@ thread_local! {
 /// assert_eq!(antiphon::context::stats().killed, 0);
 /// ```
 pub fn stats() -> Stats {
-    STATS.get()
+    Stats {
+        scopes_killed: killed_len(),
+        ..STATS.get()
+    }
 }
 
 pub(super) fn count(change: impl FnOnce(&mut Stats)) {
@@ -100,6 +107,7 @@ impl Stats {
         killed: 0,
         dropped: 0,
         not_begun: 0,
+        scopes_killed: 0,
     };
 }
 

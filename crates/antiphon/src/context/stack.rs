@@ -16,9 +16,9 @@ use super::caught::Payload;
 use super::ending::{Ending, Failure, Told};
 use super::exit::{ExitError, Held, run_exit};
 use super::if_dropped::{HandOver, IfDropped};
-use super::manager::{ContextManager, Grace};
+use super::manager::ContextManager;
 use super::report::{Report, report};
-use crate::scope::Cancelled;
+use crate::scope::{Cancelled, Grace};
 
 /// Values to exit and callbacks to call in the end, the last one first.
 ///

@@ -8,8 +8,8 @@ use super::caught::caught;
 use super::ending::Told;
 use super::exit::{ExitError, Held};
 use super::if_dropped::IfDropped;
-use super::manager::{ContextManager, Grace};
-use crate::scope::Cancelled;
+use super::manager::ContextManager;
+use crate::scope::{Cancelled, Grace};
 
 /// Awaits `enter`, lends the value to `body`, and has it exit, whatever becomes of the body.
 ///

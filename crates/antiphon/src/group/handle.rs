@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use crate::scope::{
     CancelReason, Cancelled, Checkpoint, ScopeRef, Scopes, deliver, is_cancelled_here,
 };
-use crate::task::TaskId;
+use crate::task::{TASK_WAIT, TaskId, awaits_itself};
 use crate::wait::{Place, Waits, poll_place};
 use crate::worker::{contain, try_current};
 
@@ -30,7 +30,7 @@ use crate::worker::{contain, try_current};
 /// **Did not happen.** The child goes on, and the handle can be awaited again.
 ///
 /// # Panics
-/// If it is polled after it gave the value.
+/// If it is polled after it gave the value, or by the child itself, which would wait for ever.
 ///
 /// # Examples
 /// ```
@@ -224,7 +224,11 @@ impl<T> ChildHandle<T> {
 
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Cancelled> {
         if self.place.is_none() {
-            self.place = Some(Waits::join(cx, "task", self.origin()));
+            if let Some(true) = try_current(|worker| worker.running_id() == Some(self.id())) {
+                awaits_itself(self.id(), self.origin());
+            }
+            let place = Waits::join_for(cx, TASK_WAIT, self.origin(), self.id().get());
+            self.place = Some(place);
             self.shared.joiner.set(self.place);
             // Joining may run a foreign waker's code, in which the child may have ended.
             if self.shared.is_finished() {

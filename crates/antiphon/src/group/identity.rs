@@ -39,11 +39,12 @@ impl Identity {
                 .flatten();
             task.header().set_extra(name, locals.unwrap_or_default());
         }
+        let address = worker.admit(task)?;
         Some(Self {
             index,
             stamp,
-            address: worker.admit(task)?,
-            scope: worker.scopes().enter_below(group, false, at),
+            address,
+            scope: worker.scopes().enter_below(group, address, false, at),
         })
     }
 

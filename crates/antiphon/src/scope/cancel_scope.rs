@@ -79,6 +79,15 @@ pub enum Outcome<T, E> {
 }
 
 impl<T, E> Outcome<T, E> {
+    /// What is to be said of a scope that was left, where `delivered` is its cancel if a wait in it was ended by it.
+    pub(super) fn new(result: Result<T, E>, delivered: Option<Cancelled>) -> Self {
+        match (result, delivered) {
+            (Ok(value), _) => Self::Done(value),
+            (Err(error), Some(cancelled)) => Self::Cancelled(cancelled, error),
+            (Err(error), None) => Self::Failed(error),
+        }
+    }
+
     /// Returns what the body returned.
     ///
     /// # Errors
@@ -220,16 +229,15 @@ impl CancelScope {
     {
         let entered = self.enter(false, at);
         let result = entered.run(body).await;
-        match (result, entered.leave()) {
-            (Ok(value), _) => Outcome::Done(value),
-            (Err(error), Some(cancelled)) => Outcome::Cancelled(cancelled, error),
-            (Err(error), None) => Outcome::Failed(error),
-        }
+        Outcome::new(result, entered.leave())
     }
 
     #[track_caller]
     pub(crate) fn enter(&self, is_shield: bool, at: &'static Location<'static>) -> Entered<'_> {
-        let scope = current(|worker| worker.scopes().enter(is_shield, at));
+        let scope = current(|worker| {
+            let task = worker.running_address();
+            worker.scopes().enter(task, is_shield, at)
+        });
         let before = self.inner.state.replace(State::Entered(scope));
         match before {
             State::New(None) => {}

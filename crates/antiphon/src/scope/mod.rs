@@ -21,20 +21,29 @@
 //! 5. [`Cancelled`] converts into an [`io::Error`](std::io::Error), never of the kind `Interrupted`; [`is_cancelled`] finds
 //!    it in any error.
 //! 6. Of several cancelled scopes around each other a wait hears of the **outermost**, so that the inner ones pass it on.
-//! 7. **Foreign futures**, which know no scope, are awaited as they are; [`droppable`] says that one may be dropped, and
-//!    [`shield`] that none of what is in it is to be cancelled.
+//! 7. **Grace and kill.** Where a scope is [run within](CancelScope::run_within) a [`Grace`], its shields give way when the first
+//!    half of that is over, and when the second is, the body is dropped where it stands, and reported.
+//! 8. **Foreign futures**, which know no scope, are awaited as they are; [`droppable`] says that one may be dropped,
+//!    [`finish`] that it must not, and [`shield`] that nothing in a whole body is to be cancelled.
 
 mod cancel_scope;
 mod cancelled;
 mod droppable;
+mod grace;
+mod killed;
 mod scopes;
 
 pub use self::cancel_scope::{CancelScope, Outcome, shield};
 pub use self::cancelled::{CancelReason, Cancelled, ScopeId, find_cancelled, is_cancelled};
-pub use self::droppable::droppable;
+pub use self::droppable::{droppable, finish};
+pub use self::grace::Grace;
+pub use self::killed::Killed;
 
+pub(crate) use self::grace::Alarm;
+pub(crate) use self::killed::killed_len;
 pub(crate) use self::scopes::{
-    ScopeRef, Scopes, deliver, has_notices, is_cancelled_here, is_explored_here, set_explored_here,
+    ScopeRef, Scopes, cancelled_here, deliver, has_notices, is_cancelled_here, is_explored_here,
+    set_explored_here,
 };
 
 use std::panic::Location;

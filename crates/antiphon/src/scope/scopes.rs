@@ -13,6 +13,7 @@
 //! scope is cancelled in which there was one.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::panic::Location;
 use std::task::Waker;
@@ -25,9 +26,15 @@ pub(crate) struct Scopes {
     free: Cell<u32>,
     /// The scope in which something is polled now.
     current: Cell<u32>,
+    /// The scope that is the outermost one of the step under way: the root, unless its task was cancelled meanwhile.
+    base: Cell<u32>,
     entered: Cell<u64>,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is set and cleared by itself"
+)]
 struct Record {
     /// Drawn for each scope that has this record, and once more when it is left.
     stamp: NonZeroU32,
@@ -37,6 +44,10 @@ struct Record {
     was_delivered: bool,
     /// Set when somebody waited in it with a waker that is not a task's.
     has_foreign: bool,
+    /// Set when its grace is over: the shields in it give way.
+    is_out_of_grace: bool,
+    /// It, or a scope that it is in, is out of grace. So a shield in it keeps nothing off.
+    gives_way: bool,
     parent: u32,
     first_child: u32,
     /// Neighbours among the children of the parent, or `NONE`. `next` also links the free records.
@@ -48,6 +59,8 @@ struct Record {
     sees: u32,
     /// Who polls it.
     waker: Option<Waker>,
+    /// The task in whose step it was entered, or polled by another waker.
+    task: Address,
     /// The line that entered it.
     at: &'static Location<'static>,
 }
@@ -76,6 +89,10 @@ pub(crate) struct ScopeRef {
 
 const NONE: u32 = u32::MAX;
 const ROOT: u32 = 0;
+
+/// The root's children lie in so many lists, by task, so that those of a task are found soon. The records after the root's
+/// have these lists for their children, and nothing else.
+const LISTS: u32 = 64;
 
 thread_local! {
     /// What a wait that begins on this thread has to look at: [`CANCELLED`], [`EXPLORED`], mostly nothing.
@@ -126,6 +143,14 @@ fn set_notice(notice: u8, is_set: bool) {
     NOTICES.set(others | if is_set { notice } else { 0 });
 }
 
+/// Returns the cancel that the current scope sees: that of the outermost of those around it.
+pub(crate) fn cancelled_here() -> Option<Cancelled> {
+    if !is_cancelled_here() {
+        return None;
+    }
+    try_current(|worker| worker.scopes().seen()).flatten()
+}
+
 /// Returns the cancel that the current scope sees, and notes that it was delivered.
 #[cold]
 pub(crate) fn deliver() -> Option<Cancelled> {
@@ -134,11 +159,14 @@ pub(crate) fn deliver() -> Option<Cancelled> {
 
 impl Scopes {
     pub(crate) fn new() -> Self {
-        let root = Record::new(next_stamp(), ScopeId(0), NONE, Location::caller());
+        let at = Location::caller();
+        let record = |_| Record::new(next_stamp(), ScopeId(0), NONE, at);
+        let records = (0..=LISTS).map(record).collect();
         Self {
-            records: RefCell::new(vec![root]),
+            records: RefCell::new(records),
             free: Cell::new(NONE),
             current: Cell::new(ROOT),
+            base: Cell::new(ROOT),
             entered: Cell::new(0),
         }
     }
@@ -149,12 +177,16 @@ impl Scopes {
         root.cancelled = None;
         root.was_delivered = false;
         root.sees = NONE;
+        root.is_out_of_grace = false;
+        root.gives_way = false;
+        self.base.set(ROOT);
         self.current.set(ROOT);
         set_notice(CANCELLED, false);
     }
 
     /// Says that the worker has ended its run: what is polled on this thread is in no scope.
     pub(crate) fn end(&self) {
+        self.base.set(ROOT);
         self.current.set(ROOT);
         set_notice(CANCELLED, false);
     }
@@ -181,31 +213,80 @@ impl Scopes {
         drop(waker);
     }
 
-    /// Enters a scope in the current one.
-    pub(crate) fn enter(&self, is_shield: bool, at: &'static Location<'static>) -> ScopeRef {
-        self.enter_in(self.current.get(), is_shield, at)
+    /// Enters a scope in the current one. `task` is the running one.
+    pub(crate) fn enter(
+        &self,
+        task: Address,
+        is_shield: bool,
+        at: &'static Location<'static>,
+    ) -> ScopeRef {
+        self.enter_in(self.current.get(), task, is_shield, at)
+    }
+
+    /// Enters the scope of a task that is to be cancelled, around those that the task is in.
+    pub(crate) fn enter_task(&self, task: Address, at: &'static Location<'static>) -> ScopeRef {
+        let scope = self.enter_in(ROOT, task, false, at);
+        let records = &mut *self.records.borrow_mut();
+        let has_foreign = records[ROOT as usize].has_foreign;
+        let record = &mut records[scope.index as usize];
+        record.waker = Some(task.waker());
+        // Somebody may wait in it with another waker: it was not noted which task's that is.
+        record.has_foreign = has_foreign;
+        let beside: Vec<u32> = list(records, root_list(task))
+            .filter(|child| records[*child as usize].task == task && *child != scope.index)
+            .collect();
+        for child in beside {
+            unlink(records, child);
+            link(records, child, scope.index);
+        }
+        scope
+    }
+
+    /// Says that the step under way is in a scope of its task from now on.
+    pub(crate) fn begin_step(&self, scope: ScopeRef) {
+        self.base.set(scope.index);
+        self.set_current(self.current.get());
+    }
+
+    /// Says that the step of a task that has a scope is over; that scope is left if it was the last one.
+    pub(crate) fn end_step(&self, left: Option<ScopeRef>) {
+        self.base.set(ROOT);
+        self.set_current(ROOT);
+        if let Some(scope) = left {
+            self.leave(scope);
+        }
     }
 
     /// Enters a scope in `parent`.
     pub(crate) fn enter_below(
         &self,
         parent: ScopeRef,
+        task: Address,
         is_shield: bool,
         at: &'static Location<'static>,
     ) -> ScopeRef {
         let is_there = self.find(parent, |_| ()).is_some();
         debug_assert!(is_there, "a scope outlives those in it");
-        self.enter_in(if is_there { parent.index } else { ROOT }, is_shield, at)
+        let parent = if is_there { parent.index } else { ROOT };
+        self.enter_in(parent, task, is_shield, at)
     }
 
-    fn enter_in(&self, parent: u32, is_shield: bool, at: &'static Location<'static>) -> ScopeRef {
+    fn enter_in(
+        &self,
+        parent: u32,
+        task: Address,
+        is_shield: bool,
+        at: &'static Location<'static>,
+    ) -> ScopeRef {
         let id = ScopeId(self.entered.get() + 1);
         self.entered.set(id.0);
         let records = &mut *self.records.borrow_mut();
-        let sees = if is_shield {
+        let above = &records[parent as usize];
+        let gives_way = above.gives_way;
+        let sees = if is_shield && !gives_way {
             NONE
         } else {
-            records[parent as usize].sees
+            above.sees
         };
         let index = self.free.get();
         let stamp = next_stamp();
@@ -220,14 +301,12 @@ impl Scopes {
             records.push(Record::new(stamp, id, parent, at));
             index.expect("fewer than 2^32 - 1 scopes are open on a worker")
         };
-        let next = std::mem::replace(&mut records[parent as usize].first_child, index);
-        if let Some(next) = records.get_mut(next as usize) {
-            next.previous = index;
-        }
+        records[index as usize].task = task;
+        link(records, index, parent);
         let record = &mut records[index as usize];
-        record.next = next;
         record.is_shield = is_shield;
         record.sees = sees;
+        record.gives_way = gives_way;
         ScopeRef { index, stamp }
     }
 
@@ -241,19 +320,14 @@ impl Scopes {
             }
             let cancelled = record.cancelled.take().filter(|_| record.was_delivered);
             let waker = record.waker.take();
-            let (parent, previous, next) = (record.parent, record.previous, record.next);
+            let gave_way = record.gives_way;
+            let parent = record.parent;
             // Whoever is still in it, in a future that was not dropped, is the parent's from now on.
             let orphans = std::mem::replace(&mut record.first_child, NONE);
             record.stamp = next_stamp();
-            record.next = self.free.replace(scope.index);
-            match records.get_mut(previous as usize) {
-                Some(previous) => previous.next = next,
-                None => records[parent as usize].first_child = next,
-            }
-            if let Some(next) = records.get_mut(next as usize) {
-                next.previous = previous;
-            }
-            adopt(records, orphans, parent, scope.index);
+            unlink(records, scope.index);
+            records[scope.index as usize].next = self.free.replace(scope.index);
+            adopt(records, orphans, parent, (scope.index, gave_way));
             (cancelled, waker)
         };
         // A foreign waker runs code when it is dropped.
@@ -290,11 +364,24 @@ impl Scopes {
     fn note_waker(&self, scope: ScopeRef, waker: &Waker) {
         // Cloning and dropping a foreign waker runs its code.
         let waker = waker.clone();
+        let task = try_current(Worker::running_address).unwrap_or(Address::NOBODY);
+        if self.find(scope, |record| record.task != task) == Some(true) {
+            let records = &mut *self.records.borrow_mut();
+            let parent = records[scope.index as usize].parent;
+            unlink(records, scope.index);
+            records[scope.index as usize].task = task;
+            link(records, scope.index, parent);
+        }
         let previous = self.find_mut(scope, |record| record.waker.replace(waker));
         drop(previous);
     }
 
     fn set_current(&self, index: u32) {
+        let index = if index == ROOT {
+            self.base.get()
+        } else {
+            index
+        };
         self.current.set(index);
         set_notice(
             CANCELLED,
@@ -325,12 +412,27 @@ impl Scopes {
         if is_new != Some(true) {
             return false;
         }
+        Self::spread(worker, scope);
+        true
+    }
+
+    /// Says that the grace of a cancelled scope is over: the shields in it, and those to come, keep its cancel off no more.
+    pub(crate) fn end_grace(worker: &Worker, scope: ScopeRef) {
+        let is_there = worker
+            .scopes()
+            .find_mut(scope, |record| record.is_out_of_grace = true);
+        if is_there.is_some() {
+            Self::spread(worker, scope);
+        }
+    }
+
+    /// Has those who wait in a scope hear of what has changed.
+    fn spread(worker: &Worker, scope: ScopeRef) {
+        let scopes = worker.scopes();
         let mut reached = Vec::new();
-        let has_foreign = {
-            let records = &mut *scopes.records.borrow_mut();
-            let outer = records[scope.index as usize].sees;
-            see(records, scope.index, outer, |scope| reached.push(scope))
-        };
+        let has_foreign = see(&mut scopes.records.borrow_mut(), scope.index, |scope| {
+            reached.push(scope);
+        });
         scopes.set_current(scopes.current.get());
         for scope in reached {
             scopes.wake(scope);
@@ -338,35 +440,40 @@ impl Scopes {
         if has_foreign {
             worker.waits().wake_foreign();
         }
-        true
     }
 
     /// Calls `f`, which must not wait or wake, with every scope but the root.
     pub(crate) fn for_each(&self, mut f: impl FnMut(Open)) {
         let records = self.records.borrow();
-        let mut todo = Vec::new();
-        let mut child = records[ROOT as usize].first_child;
         // The children of a scope are linked the last one first, and taken off the stack the other way round.
-        while child != NONE || !todo.is_empty() {
-            if child == NONE {
-                let Some(index) = todo.pop() else { break };
-                let record: &Record = &records[index as usize];
-                let parent = &records[record.parent as usize];
-                f(Open {
-                    id: record.id,
-                    parent: (record.parent != ROOT).then_some(parent.id),
-                    task: record.waker.as_ref().and_then(Address::of),
-                    is_shield: record.is_shield,
-                    cancelled: record.cancelled.clone(),
-                    is_to_hear: record.sees != NONE,
-                    at: record.at,
-                });
-                child = record.first_child;
-            } else {
-                todo.push(child);
-                child = records[child as usize].next;
-            }
+        let mut todo: Vec<u32> = children(&records, ROOT).collect();
+        while let Some(index) = todo.pop() {
+            let record: &Record = &records[index as usize];
+            let parent = &records[record.parent as usize];
+            f(Open {
+                id: record.id,
+                parent: (record.parent != ROOT).then_some(parent.id),
+                task: record.waker.as_ref().and_then(Address::of),
+                is_shield: record.is_shield,
+                cancelled: record.cancelled.clone(),
+                is_to_hear: record.sees != NONE,
+                at: record.at,
+            });
+            todo.extend(children(&records, index));
         }
+    }
+
+    /// Returns the tasks that poll a scope and those in it, as far as they do so with their own wakers.
+    pub(crate) fn tasks_in(&self, scope: ScopeRef) -> BTreeSet<Address> {
+        let records = self.records.borrow();
+        let mut tasks = BTreeSet::new();
+        let mut todo = vec![scope.index];
+        while let Some(index) = todo.pop() {
+            let record = &records[index as usize];
+            tasks.extend(record.waker.as_ref().and_then(Address::of));
+            todo.extend(children(&records, index));
+        }
+        tasks
     }
 
     /// Returns the cancel of a scope.
@@ -392,6 +499,13 @@ impl Scopes {
 
     pub(crate) fn id(&self, scope: ScopeRef) -> Option<ScopeId> {
         self.find(scope, |record| record.id)
+    }
+
+    /// Returns the cancel that the current scope sees, which has not been delivered by that.
+    pub(crate) fn seen(&self) -> Option<Cancelled> {
+        let records = self.records.borrow();
+        let sees = records[self.current.get() as usize].sees;
+        records.get(sees as usize)?.cancelled.clone()
     }
 
     fn deliver(&self) -> Option<Cancelled> {
@@ -430,52 +544,109 @@ impl Scopes {
     }
 }
 
-/// Tells the scopes from `top` down to the next shields what they see, where `outer` is what is seen above: who sees nothing
-/// from above sees its own cancel. Returns whether foreign wakers wait in any.
-fn see(records: &mut [Record], top: u32, outer: u32, mut reached: impl FnMut(ScopeRef)) -> bool {
+/// Tells the scopes from `top` down to the next shields what they see: who sees nothing from above sees its own cancel.
+/// Shields that give way are as other scopes. Returns whether foreign wakers wait in any.
+fn see(records: &mut [Record], top: u32, mut reached: impl FnMut(ScopeRef)) -> bool {
     let mut has_foreign = false;
-    let mut todo = vec![(top, outer)];
-    while let Some((index, outer)) = todo.pop() {
-        let record = &mut records[index as usize];
-        if index != top && record.is_shield {
-            continue;
-        }
-        record.sees = match outer {
+    let mut todo = vec![top];
+    while let Some(index) = todo.pop() {
+        let record = &records[index as usize];
+        let above = records.get(record.parent as usize);
+        let is_open = above.is_some_and(|above| above.gives_way);
+        let outer = above
+            .filter(|_| is_open || !record.is_shield)
+            .map_or(NONE, |above| above.sees);
+        let sees = match outer {
             NONE if record.cancelled.is_some() => index,
             outer => outer,
         };
-        let sees = record.sees;
+        let gives_way = is_open || record.is_out_of_grace;
+        let record = &mut records[index as usize];
+        let was = (record.sees, record.gives_way);
+        if index != top && record.is_shield && was == (sees, gives_way) {
+            continue;
+        }
+        record.sees = sees;
+        record.gives_way = gives_way;
         has_foreign |= record.has_foreign;
         let stamp = record.stamp;
         reached(ScopeRef { index, stamp });
-        let mut child = record.first_child;
-        while child != NONE {
-            todo.push((child, sees));
-            child = records[child as usize].next;
-        }
+        todo.extend(children(records, index));
     }
     has_foreign
 }
 
-/// Makes the children of a scope that is left its parent's.
-fn adopt(records: &mut [Record], first: u32, parent: u32, left: u32) {
-    let sees = records[parent as usize].sees;
+/// Makes the children of a scope that is left its parent's. `left` is that scope, and whether it gave way.
+fn adopt(records: &mut [Record], first: u32, parent: u32, left: (u32, bool)) {
+    let (left, gave_way) = left;
+    let gives_way_still = records[parent as usize].gives_way;
     let mut child = first;
     while child != NONE {
         let next = records[child as usize].next;
-        let first = std::mem::replace(&mut records[parent as usize].first_child, child);
-        let record = &mut records[child as usize];
-        record.parent = parent;
-        record.previous = NONE;
-        record.next = first;
-        let saw_the_left_one = record.sees == left;
-        if let Some(first) = records.get_mut(first as usize) {
-            first.previous = child;
-        }
-        if saw_the_left_one {
-            see(records, child, sees, |_| ());
+        link(records, child, parent);
+        let saw_the_left_one = records[child as usize].sees == left;
+        if saw_the_left_one || gave_way != gives_way_still {
+            see(records, child, |_| ());
         }
         child = next;
+    }
+}
+
+/// The record that has the root's children of a task in its list.
+fn root_list(task: Address) -> u32 {
+    1 + task.slot() % LISTS
+}
+
+/// The record that has a child of `parent` in its list.
+fn owner(records: &[Record], child: u32, parent: u32) -> u32 {
+    match parent {
+        ROOT => root_list(records[child as usize].task),
+        parent => parent,
+    }
+}
+
+/// Goes through the list of a record, the last one first.
+fn list(records: &[Record], owner: u32) -> impl Iterator<Item = u32> {
+    let is_some = |index: &u32| *index != NONE;
+    let first = Some(records[owner as usize].first_child).filter(is_some);
+    std::iter::successors(first, move |index| {
+        Some(records[*index as usize].next).filter(is_some)
+    })
+}
+
+/// Goes through the children of a scope: those of the root, list by list.
+fn children(records: &[Record], parent: u32) -> impl Iterator<Item = u32> {
+    let owners = match parent {
+        ROOT => 1..=LISTS,
+        parent => parent..=parent,
+    };
+    owners.flat_map(move |owner| list(records, owner))
+}
+
+/// Takes a scope out of its parent's list.
+fn unlink(records: &mut [Record], child: u32) {
+    let record = &records[child as usize];
+    let owner = owner(records, child, record.parent);
+    let (previous, next) = (record.previous, record.next);
+    match records.get_mut(previous as usize) {
+        Some(previous) => previous.next = next,
+        None => records[owner as usize].first_child = next,
+    }
+    if let Some(next) = records.get_mut(next as usize) {
+        next.previous = previous;
+    }
+}
+
+/// Makes a scope that is in no list a child of `parent`.
+fn link(records: &mut [Record], child: u32, parent: u32) {
+    let owner = owner(records, child, parent);
+    let first = std::mem::replace(&mut records[owner as usize].first_child, child);
+    let record = &mut records[child as usize];
+    record.parent = parent;
+    record.previous = NONE;
+    record.next = first;
+    if let Some(first) = records.get_mut(first as usize) {
+        first.previous = child;
     }
 }
 
@@ -492,6 +663,8 @@ impl Record {
             is_shield: false,
             was_delivered: false,
             has_foreign: false,
+            is_out_of_grace: false,
+            gives_way: false,
             parent,
             first_child: NONE,
             previous: NONE,
@@ -499,6 +672,7 @@ impl Record {
             cancelled: None,
             sees: NONE,
             waker: None,
+            task: Address::NOBODY,
             at,
         }
     }

@@ -29,8 +29,9 @@ use std::task::{Context, Poll};
 use super::locals::Locals;
 use super::{TaskError, TaskId};
 use crate::pool;
+use crate::scope::ScopeRef;
 use crate::wait::{Place, Waits};
-use crate::worker::{contain, try_current};
+use crate::worker::{contain, current, try_current};
 
 /// What is known of a task apart from its future.
 #[repr(C)]
@@ -63,6 +64,8 @@ struct Extra {
     joiner: Cell<Option<Place>>,
     name: Option<Box<str>>,
     locals: Locals,
+    /// Its own scope, once it was cancelled.
+    scope: Cell<Option<ScopeRef>>,
 }
 
 /// The number of a [`TaskId`], or 0, in seven bytes: enough for a spawn a nanosecond for two years.
@@ -84,6 +87,8 @@ const HAS_HANDLE: u8 = 1 << 2;
 const HAS_EXTRA: u8 = 1 << 3;
 /// The handle was polled in a cancelled scope, and gave way once. It is here because the handle is a word smaller for it.
 const HAS_GIVEN_WAY: u8 = 1 << 4;
+/// It was cancelled, and has a scope of its own for that, in the `Extra`. Set for good.
+const HAS_SCOPE: u8 = 1 << 5;
 
 struct Vtable {
     /// # Safety
@@ -289,7 +294,7 @@ impl Header {
         if self.extra().is_none() {
             self.set_extra(None, Locals::default());
         }
-        self.locals().expect("it has been set")
+        self.locals().expect(SET)
     }
 
     #[inline]
@@ -342,11 +347,35 @@ impl Header {
             joiner,
             name,
             locals,
+            scope: Cell::new(None),
         });
         let extra = NonNull::from(Box::leak(extra));
         // SAFETY: nobody has a reference to the link.
         unsafe { self.link.get().write(Link { extra }) };
         self.state.set(self.state.get() | HAS_EXTRA);
+    }
+
+    /// Its own scope, if it was cancelled.
+    pub(super) fn scope(&self) -> Option<ScopeRef> {
+        self.extra()?.scope.get()
+    }
+
+    /// Gives it a scope of its own: its steps are taken in that from now on. Returns `true` if one is under way.
+    #[cold]
+    pub(super) fn set_scope(&self, scope: ScopeRef) -> bool {
+        if self.extra().is_none() {
+            self.set_extra(None, Locals::default());
+        }
+        self.extra().expect(SET).scope.set(Some(scope));
+        self.state.set(self.state.get() | HAS_SCOPE);
+        self.stage() == RUNNING
+    }
+
+    /// Says that a step, or the destructor, of a task with a scope of its own is over.
+    #[cold]
+    fn leave_step(&self) {
+        let scope = self.scope().filter(|_| self.is_finished());
+        try_current(|worker| worker.scopes().end_step(scope));
     }
 
     #[inline]
@@ -371,6 +400,8 @@ impl Header {
         self.state.set(self.state.get() & !STAGE | stage);
     }
 }
+
+const SET: &str = "it has been set";
 
 impl PackedId {
     #[inline]
@@ -401,24 +432,54 @@ impl<F: Future> TaskCell<F> {
     unsafe fn step(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
         // SAFETY: as the caller says.
         let cell = unsafe { header.cast::<Self>().as_ref() };
-        if cell.header.stage() != FUTURE {
+        if cell.header.state.get() & (STAGE | HAS_SCOPE) == FUTURE {
+            cell.poll(cx)
+        } else {
+            cell.poll_in_scope(cx)
+        }
+    }
+
+    /// Polls the future, if it is there. Returns `true` if that was its last step.
+    #[inline]
+    fn poll(&self, cx: &mut Context<'_>) -> bool {
+        let header = &self.header;
+        if header.stage() != FUTURE {
             return true;
         }
-        cell.header.set_stage(RUNNING);
+        header.set_stage(RUNNING);
         // SAFETY: `Running` is ours: no other step is under way, and the handle keeps off until there is an outcome. The
         // content is the future.
-        let future = unsafe { &mut *cell.content.get().cast::<F>() };
+        let future = unsafe { &mut *self.content.get().cast::<F>() };
         // SAFETY: it never moves, and is dropped in place by `finish`.
         let future = unsafe { Pin::new_unchecked(future) };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let is_last = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => {
-                cell.header.set_stage(FUTURE);
-                return false;
+                header.set_stage(FUTURE);
+                false
             }
-            Ok(Poll::Ready(value)) => cell.finish(Ok(value)),
-            Err(payload) => cell.finish(Err(TaskError::panicked(payload, &cell.header))),
+            Ok(Poll::Ready(value)) => {
+                self.finish(Ok(value));
+                true
+            }
+            Err(payload) => {
+                self.finish(Err(TaskError::panicked(payload, header)));
+                true
+            }
+        };
+        if header.state.get() & HAS_SCOPE != 0 {
+            header.leave_step();
         }
-        true
+        is_last
+    }
+
+    /// Polls the future of a task that was cancelled.
+    #[cold]
+    fn poll_in_scope(&self, cx: &mut Context<'_>) -> bool {
+        let waker = cx.waker().clone();
+        let Some(scope) = self.header.scope() else {
+            return self.poll(cx);
+        };
+        current(|worker| worker.scopes().within(scope, &waker, || self.poll(cx)))
     }
 
     /// # Safety
@@ -429,6 +490,9 @@ impl<F: Future> TaskCell<F> {
         if cell.header.stage() == FUTURE {
             cell.header.set_stage(RUNNING);
             cell.finish(Err(TaskError::ended(&cell.header)));
+            if cell.header.state.get() & HAS_SCOPE != 0 {
+                cell.header.leave_step();
+            }
         }
     }
 

@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 use super::cell::{Owner, Task};
 use super::{TaskError, TaskId};
 use crate::explore::probe;
-use crate::scope::{deliver, has_notices, is_cancelled_here, is_explored_here};
+use crate::scope::{
+    CancelReason, Scopes, deliver, has_notices, is_cancelled_here, is_explored_here,
+};
 use crate::wait::{Place, Waits, poll_place};
-use crate::worker::{Worker, current};
+use crate::worker::{Address, Worker, current, try_current};
 
 /// Starts a task on this worker. It takes its first step after the tasks that are ready now.
 ///
@@ -96,12 +98,18 @@ fn start<F: Future + 'static>(
         if has_locals || name.is_some() {
             set_extra(worker, &task, name, has_locals);
         }
-        worker.start(task);
+        let address = worker.start(task);
         JoinHandle {
+            address,
             task: handle,
             place: None,
         }
     })
+}
+
+#[cold]
+pub(crate) fn awaits_itself(id: TaskId, origin: &Location<'_>) -> ! {
+    panic!("task {id} (spawned at {origin}) awaits its own handle, and would wait for ever");
 }
 
 /// Gives the task its name, and the variables that it inherits.
@@ -124,15 +132,65 @@ fn set_extra(worker: &Worker, task: &Task, name: Option<Box<str>>, has_locals: b
 /// **Did not happen.** The task goes on; the handle can be awaited again.
 ///
 /// # Panics
-/// If it is polled after it gave the result.
+/// If it is polled after it gave the result, or by the task itself, which would wait for ever. That a circle of several tasks
+/// await each other is not noticed; the [tree](crate::tree) shows it.
 #[must_use = "dropping a handle does not end its task; `drop` says that nobody waits for the result"]
 pub struct JoinHandle<T> {
+    address: Address,
     task: Owner<T>,
     /// Its record, while it waits. The task has a copy.
     place: Option<Place>,
 }
 
 impl<T> JoinHandle<T> {
+    /// Cancels the task, and says why. Returns `false` if it was cancelled before, or has ended: then nothing happens.
+    ///
+    /// Nothing of it is dropped. It is in a cancelled scope from now on: what it waits for ends with
+    /// [`Cancelled`](crate::Cancelled), and so does every wait after it that is not in a [`shield`](crate::shield). What it makes
+    /// of that is its own affair, and what it returns is what the handle gives. Before its first step it can be cancelled as
+    /// well: it begins, and its first wait ends. What it has spawned with [`spawn`] is not cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::{Cancelled, run, spawn, time};
+    /// use std::time::Duration;
+    ///
+    /// run(async || {
+    ///     let task = spawn(async || {
+    ///         match time::sleep(Duration::from_secs(3600)).await {
+    ///             Ok(()) => "slept",
+    ///             Err(Cancelled { .. }) => "was woken",
+    ///         }
+    ///     });
+    ///     assert!(task.cancel("it is late"));
+    ///     assert_eq!(task.await.unwrap(), "was woken");
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self, why: &str) -> bool {
+        let header = self.task.header();
+        if header.is_finished() {
+            return false;
+        }
+        let reason = CancelReason::Requested(why.into());
+        let at = Location::caller();
+        let is_new = try_current(|worker| {
+            if worker.with_task(self.address, |_| ()).is_none() {
+                // It is another loop's.
+                return false;
+            }
+            let scope = header.scope().unwrap_or_else(|| {
+                let scope = worker.scopes().enter_task(self.address, header.origin());
+                if header.set_scope(scope) {
+                    worker.scopes().begin_step(scope);
+                }
+                scope
+            });
+            Scopes::cancel(worker, scope, reason, at)
+        });
+        is_new == Some(true)
+    }
+
     /// Returns `true` if the task has ended.
     pub fn is_finished(&self) -> bool {
         self.task.header().is_finished()
@@ -162,7 +220,15 @@ impl<T> JoinHandle<T> {
         );
         // A record of a loop that has ended is not found any more, and is never chosen.
         if self.place.is_none() {
-            self.place = Some(Waits::join(cx, "task", header.origin()));
+            if try_current(Worker::running_address) == Some(self.address) {
+                awaits_itself(header.id(), header.origin());
+            }
+            self.place = Some(Waits::join_for(
+                cx,
+                KIND,
+                header.origin(),
+                header.id().get(),
+            ));
             header.set_joiner(self.place);
             return Poll::Pending;
         }
@@ -212,6 +278,9 @@ impl<T> JoinHandle<T> {
         }
     }
 }
+
+/// What a wait for a task is called. Its note is the number of that task.
+pub(crate) const KIND: &str = "task";
 
 impl<T> Unpin for JoinHandle<T> {}
 

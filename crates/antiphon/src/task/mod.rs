@@ -7,8 +7,10 @@ mod yield_now;
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 
 use crate::scope::Cancelled;
 
@@ -16,6 +18,7 @@ pub(crate) use self::cell::{Header, Task};
 pub(crate) use self::locals::Locals;
 
 pub use self::handle::{JoinHandle, TaskBuilder, spawn};
+pub(crate) use self::handle::{KIND as TASK_WAIT, awaits_itself};
 pub use self::locals::TaskLocal;
 pub use self::yield_now::{YieldNow, yield_now};
 
@@ -43,7 +46,12 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// What a panic threw.
+type Payload = Box<dyn Any + Send>;
+
 /// Why a task has no result.
+///
+/// It crosses threads, and converts into an [`io::Error`] of the kind [`Other`](io::ErrorKind::Other).
 pub struct TaskError {
     /// In a box, because every task has room for it and hardly one needs it.
     inner: Box<Inner>,
@@ -58,7 +66,8 @@ struct Inner {
 
 enum Kind {
     Ended,
-    Panicked(Box<dyn Any + Send>),
+    /// The payload is behind a lock because it need not be `Sync`, and the error is.
+    Panicked(Mutex<Payload>),
     WaitCancelled(Cancelled),
 }
 
@@ -71,8 +80,8 @@ impl TaskError {
         Self::new(task, Kind::WaitCancelled(cancelled))
     }
 
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>, task: &Header) -> Self {
-        Self::new(task, Kind::Panicked(payload))
+    pub(crate) fn panicked(payload: Payload, task: &Header) -> Self {
+        Self::new(task, Kind::Panicked(Mutex::new(payload)))
     }
 
     fn new(task: &Header, kind: Kind) -> Self {
@@ -114,7 +123,7 @@ impl TaskError {
             Inner {
                 kind: Kind::Panicked(payload),
                 ..
-            } => Ok(payload),
+            } => Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner)),
             inner => Err(Self {
                 inner: Box::new(inner),
             }),
@@ -138,10 +147,13 @@ impl fmt::Display for TaskError {
         match kind {
             Kind::Ended => f.write_str("was ended before it finished"),
             Kind::WaitCancelled(cancelled) => write!(f, "was not waited for: {cancelled}"),
-            Kind::Panicked(payload) => match panic_message(&**payload) {
-                Some(message) => write!(f, "panicked: {message}"),
-                None => f.write_str("panicked"),
-            },
+            Kind::Panicked(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                match panic_message(&**payload) {
+                    Some(message) => write!(f, "panicked: {message}"),
+                    None => f.write_str("panicked"),
+                }
+            }
         }
     }
 }
@@ -160,6 +172,17 @@ impl std::error::Error for TaskError {
         }
     }
 }
+
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
+    }
+}
+
+const _: () = {
+    const fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<TaskError>();
+};
 
 fn panic_message<'a>(payload: &'a (dyn Any + Send + 'static)) -> Option<&'a str> {
     payload

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::scope::{Cancelled, Checkpoint, deliver, is_cancelled_here};
-use crate::wait::{Place, Wheel, poll_place};
+use crate::wait::{Place, Wheel, is_lost, poll_place};
 
 /// Waits for `duration`, counted from this call.
 ///
@@ -68,6 +68,8 @@ fn end_of_time(now: Instant) -> Instant {
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
+///
+/// It may be carried out of a loop into the next one on its thread, where it waits on for the same moment.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
@@ -132,6 +134,10 @@ impl Sleep {
         if poll_place(&mut self.place, cx).is_ready() {
             self.is_over = true;
             return Poll::Ready(Ok(()));
+        }
+        if self.place.is_some_and(is_lost) {
+            // It began in a loop that has ended: it goes on in this one.
+            self.place = Some(Wheel::join(cx, self.deadline, "sleep", self.at));
         }
         if is_cancelled_here() {
             if let Some(cancelled) = deliver() {

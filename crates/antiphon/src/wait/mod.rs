@@ -93,6 +93,9 @@ pub(crate) struct Place {
 /// What [`tree`](crate::tree) reads of a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
+    pub(crate) place: Place,
+    /// What the leaf asks for, in its own terms.
+    pub(crate) note: u64,
     pub(crate) task: Address,
     pub(crate) kind: &'static str,
     /// The line that waits.
@@ -326,10 +329,24 @@ impl Waits {
         kind: &'static str,
         at: &'static Location<'static>,
     ) -> Place {
+        Self::join_for(cx, kind, at, 0)
+    }
+
+    /// Takes a record for a leaf that waits for something with a number, of which [`tree`](crate::tree) tells.
+    ///
+    /// # Panics
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub(crate) fn join_for(
+        cx: &Context<'_>,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        note: u64,
+    ) -> Place {
         current(|worker| {
             let place = {
                 let records = &mut worker.waits().records.borrow_mut();
-                Self::insert(worker, records, kind, at, 0)
+                Self::insert(worker, records, kind, at, note)
             };
             Self::note_foreign(worker, place, cx);
             place
@@ -375,15 +392,20 @@ impl Waits {
         }
     }
 
+    /// Returns `true` if there is a record at `place`, chosen or not.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        find(&mut self.records.borrow_mut(), place).is_some()
+    }
+
     /// Calls `f` with every record in use, in no order.
     pub(crate) fn for_each(&self, mut f: impl FnMut(Waiting)) {
-        for record in self
-            .records
-            .borrow()
-            .iter()
-            .filter(|record| record.stamp != 0)
-        {
+        for (index, record) in (0..).zip(&*self.records.borrow()) {
+            let Some(stamp) = NonZeroU32::new(record.stamp) else {
+                continue;
+            };
             f(Waiting {
+                place: Place { index, stamp },
+                note: record.note,
                 task: record.task,
                 kind: record.kind,
                 at: record.at,
@@ -421,6 +443,11 @@ fn find(records: &mut [Record], place: Place) -> Option<&mut Record> {
     records
         .get_mut(place.index as usize)
         .filter(|record| record.stamp == place.stamp.get())
+}
+
+/// Returns `true` if a loop runs on this thread, and the place is of one that has ended.
+pub(crate) fn is_lost(place: Place) -> bool {
+    try_current(|worker| !worker.waits().has(place)) == Some(true)
 }
 
 /// Asks whether the leaf at `place` was chosen. If so, `place` is emptied.

@@ -34,7 +34,7 @@ use crate::explore::probe;
 use crate::pool;
 use crate::scope::{CancelReason, Scopes, is_explored_here};
 use crate::sys::{Completion, Driver, Operations, complete_all};
-use crate::task::{Header, Locals, Task};
+use crate::task::{Header, Locals, Task, TaskId};
 use crate::wait::{Waits, Wheel};
 
 pub(crate) use self::current::{current, enter, try_current};
@@ -389,11 +389,12 @@ impl Worker {
 
     /// Takes a task in. It takes its first step after those that are ready now.
     #[inline]
-    pub(crate) fn start(&self, task: Task) {
+    pub(crate) fn start(&self, task: Task) -> Address {
         if self.is_closing.get() {
             task.kill();
+            Address::NOBODY
         } else {
-            self.table.insert(task);
+            self.table.insert(task)
         }
     }
 
@@ -455,6 +456,11 @@ impl Worker {
             .unwrap_or_default()
     }
 
+    /// The number of the running task.
+    pub(crate) fn running_id(&self) -> Option<TaskId> {
+        self.table.with(self.running.get(), Header::id)
+    }
+
     /// The number of the task at `address`, and the line that spawned it.
     pub(crate) fn task_about(&self, address: Address) -> Option<(u64, &'static Location<'static>)> {
         self.table
@@ -468,6 +474,14 @@ impl Worker {
     /// Calls `f` with every task, and whether it has a step due.
     pub(crate) fn for_each_task(&self, f: impl FnMut(Address, &Header, bool)) {
         self.table.for_each(f);
+    }
+
+    /// Calls `f`, which must not spawn or wake, with the task at `address`, if it is there.
+    pub(crate) fn with_task<T>(&self, address: Address, f: impl FnOnce(&Header) -> T) -> Option<T> {
+        if address.worker() != self.id() {
+            return None;
+        }
+        self.table.with(address, f)
     }
 
     /// Calls `f`, which must not spawn or wake, with the task whose step is under way.

@@ -89,7 +89,7 @@ pub(crate) fn told(ending: Ending<'_>) -> String {
     match ending {
         Ending::Value => "value".into(),
         Ending::Error(failure) => format!("error {failure}"),
-        Ending::Cancelled(failure) => format!("cancelled {failure}"),
+        Ending::Cancelled(_, failure) => format!("cancelled {failure}"),
         Ending::Panicked => "panicked".into(),
         Ending::Dropped => "dropped".into(),
         _ => unreachable!("there are no others"),
