@@ -44,7 +44,8 @@
 //! the rules are with [`CancelScope`]. The system only ever touches memory that belongs to the loop, so a future can be
 //! dropped, or forgotten, at any moment. I/O goes through `io_uring` where the system grants it and through epoll elsewhere;
 //! [`Runtime::driver`] says which, and the environment variable `ANTIPHON_DRIVER` (`readiness`, `io_uring`) chooses.
-//! In [virtual time](DriverKind::VirtualTime) the clock jumps to the next deadline, and every run is the same.
+//! In [virtual time](DriverKind::VirtualTime) the clock jumps to the next deadline, the network is in memory, and every run is the
+//! same.
 //!
 //! # What is not here
 //! - One loop uses one thread. There are no files, processes or signals, and no pool of threads for blocking work.

@@ -66,7 +66,13 @@ pub enum DriverKind {
     Uring,
     /// The system tells when a descriptor is ready: epoll on Linux.
     Readiness,
-    /// No I/O, and a clock that jumps to the next deadline instead of waiting for it.
+    /// An in-memory network, and a clock that jumps to the next deadline instead of waiting for it.
+    ///
+    /// All sockets of [`net`](crate::net) that are made in such a loop are in its network, where every address is this
+    /// machine's, messages arrive at once, Unix paths are no files, and `localhost` is the only name. They do what Linux's do on
+    /// the loopback, errors included. A descriptor of one is a placeholder, whose options mean nothing to the simulation, and it can't
+    /// go to the standard library. With a socket or a descriptor that was made outside of the loop there is no I/O in it:
+    /// [`Unsupported`](io::ErrorKind::Unsupported).
     VirtualTime,
 }
 

@@ -291,7 +291,7 @@ fn connections_are_not_accepted_ahead_without_end() {
             .with_path_removed()
             .unwrap();
         assert!(give_up_after(1, listener.accept()).await.is_none());
-        let mut streams = Vec::new();
+        let (mut streams, mut peers) = (Vec::new(), Vec::new());
         for number in 0..500u16 {
             let mut stream = UnixStream::connect(&path).await;
             while stream.is_err() {
@@ -304,7 +304,7 @@ fn connections_are_not_accepted_ahead_without_end() {
             }
             let mut stream = stream.unwrap();
             stream.write_all(&number.to_le_bytes()).await.unwrap();
-            std::mem::forget(stream.into_std().unwrap());
+            peers.push(stream);
         }
         while streams.len() < 500 {
             streams.push(listener.accept().await.unwrap().0);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use antiphon::io::Read;
 use antiphon::net::{ConnectError, TcpListener, TcpStream, UdpSocket};
 
-use net_support::{for_each_driver, give_up_after, kind_of};
+use net_support::{for_each_driver, give_up_after, kind_of, silent};
 
 /// Addresses where nobody listens: their ports were the system's choice a moment ago.
 async fn dead(ip: &str) -> SocketAddr {
@@ -53,21 +53,7 @@ fn the_first_address_is_dead() {
 #[test]
 fn the_first_address_is_silent() {
     for_each_driver(async || {
-        let silent =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        silent
-            .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
-            .unwrap();
-        silent.listen(0).unwrap();
-        let address = silent.local_addr().unwrap().as_socket().unwrap();
-        let fill = |_| {
-            let stream =
-                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-            stream.set_nonblocking(true).unwrap();
-            let _ = stream.connect(&address.into());
-            stream
-        };
-        let _queue: Vec<_> = (0..8).map(fill).collect();
+        let (address, _queue) = silent().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let alive = listener.local_addr().unwrap();
         let stream = TcpStream::connect([address, alive]).await.unwrap();

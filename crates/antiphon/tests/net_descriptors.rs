@@ -5,7 +5,6 @@
 mod net_support;
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use antiphon::io::{Read, Write};
@@ -14,12 +13,13 @@ use antiphon::spawn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use net_support::{
-    ends_at_once, ends_while_it_waits, for_each_driver, forget, give_up_after, pattern,
-    until_someone_waits_for, wins_the_race,
+    ends_at_once, ends_while_it_waits, for_each_driver, for_each_kernel_driver, forget,
+    give_up_after, pattern, silent, until_someone_waits_for, wins_the_race,
 };
 
 #[test]
 fn descriptors() {
+    // Those that the simulation runs too open none there.
     // What is opened once in a process is open afterwards.
     for_each_driver(async || drop(UdpSocket::bind("127.0.0.1:0").await.unwrap()));
     let before = count();
@@ -27,9 +27,9 @@ fn descriptors() {
     assert_eq!(count(), before);
     for_each_driver(everything_given_up);
     assert_eq!(count(), before);
-    for_each_driver(everything_cancelled);
+    for_each_kernel_driver(everything_cancelled);
     assert_eq!(count(), before);
-    for_each_driver(none_left);
+    for_each_kernel_driver(none_left);
     assert_eq!(count(), before);
 }
 
@@ -105,19 +105,7 @@ async fn everything_given_up() {
 
 /// After each the descriptors are those from before: a connect that was cancelled has let go of its own when it returns.
 async fn everything_cancelled() {
-    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    silent.bind(&any.into()).unwrap();
-    silent.listen(0).unwrap();
-    let address = silent.local_addr().unwrap().as_socket().unwrap();
-    let mut queue = Vec::new();
-    for _ in 0..8 {
-        let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let stream = stream.unwrap();
-        stream.set_nonblocking(true).unwrap();
-        let _ = stream.connect(&address.into());
-        queue.push(stream);
-    }
+    let (address, _queue) = silent().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let before = count();
     for _ in 0..20 {

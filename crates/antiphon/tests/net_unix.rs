@@ -12,7 +12,7 @@ use antiphon::io::{Read, Write};
 use antiphon::net::{UnixDatagram, UnixListener, UnixStream};
 use antiphon::spawn;
 
-use net_support::{for_each_driver, kind_of, pattern};
+use net_support::{for_each_driver, for_each_kernel_driver, is_simulated, kind_of, pattern};
 
 /// A path of its own, whose file is removed at the end.
 struct Path(PathBuf);
@@ -60,7 +60,12 @@ fn streams_by_path() {
             kind_of(UnixStream::connect(&path.0).await),
             ErrorKind::ConnectionRefused
         );
-        assert_eq!(kind_of(UnixListener::bind(&path.0)), ErrorKind::AddrInUse);
+        if is_simulated() {
+            // There is no file that could be removed, so whoever wants the path has it.
+            drop(UnixListener::bind(&path.0).unwrap());
+        } else {
+            assert_eq!(kind_of(UnixListener::bind(&path.0)), ErrorKind::AddrInUse);
+        }
     });
 }
 
@@ -89,7 +94,8 @@ fn streams_by_abstract_name() {
 
 #[test]
 fn a_path_is_removed_only_by_its_owner() {
-    for_each_driver(async || {
+    // The path is a file.
+    for_each_kernel_driver(async || {
         let path = Path::new();
         // It stays, if nobody asks.
         drop(UnixListener::bind(&path.0).unwrap());
@@ -186,7 +192,9 @@ fn datagrams_in_pairs() {
             );
         }
         sender.await.unwrap();
-        let right = right.into_std().unwrap();
-        UnixDatagram::from_std(right).unwrap();
+        if !is_simulated() {
+            let right = right.into_std().unwrap();
+            UnixDatagram::from_std(right).unwrap();
+        }
     });
 }

@@ -15,7 +15,7 @@ use super::probe::{Path, Run, is_ours, listen_for_panics};
 use crate::context;
 use crate::look::tree_of;
 use crate::scope::Outcome;
-use crate::sys::{Driver, VirtualTime};
+use crate::sys::{Driver, Simulator};
 use crate::worker::{BUDGET_DEFAULT, Worker};
 
 /// How a program is explored: which faults, and how many orders of steps.
@@ -306,7 +306,7 @@ impl Blocks {
 }
 
 fn driver(seed: u64) -> Box<dyn Driver> {
-    let mut driver = VirtualTime::new();
+    let mut driver = Simulator::new();
     driver.set_seed(seed);
     driver.stop_when_stuck(true);
     Box::new(driver)

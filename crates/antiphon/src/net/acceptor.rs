@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -44,12 +43,11 @@ impl Acceptor {
         }
     }
 
-    /// Accepts a connection. The driver has made its descriptor non-blocking.
+    /// Accepts a connection.
     pub(super) async fn accept(&self, at: &'static Location<'static>) -> io::Result<Rc<Socket>> {
         let mut leaf = Leaf::at(at);
         let mut pause = None;
-        let fd = poll_fn(|cx| self.poll_accept(cx, &mut leaf, &mut pause)).await?;
-        Ok(Rc::new(Socket::new(fd)))
+        poll_fn(|cx| self.poll_accept(cx, &mut leaf, &mut pause)).await
     }
 
     /// Ends the accept, and waits until the system has let go of the socket, so that dropping it closes it.
@@ -70,11 +68,13 @@ impl Acceptor {
         cx: &mut Context<'_>,
         leaf: &mut Leaf,
         pause: &mut Option<Sleep>,
-    ) -> Poll<io::Result<OwnedFd>> {
+    ) -> Poll<io::Result<Rc<Socket>>> {
         ready!(leaf.begin(cx))?;
         loop {
             match self.take() {
-                Some(Taken::Completion(Ok(Output::Accepted(fd)), _)) => return Poll::Ready(Ok(fd)),
+                Some(Taken::Completion(Ok(Output::Accepted(socket)), _)) => {
+                    return Poll::Ready(Ok(socket));
+                }
                 Some(Taken::Completion(Err(error), _)) if is_restart(&error) => {}
                 Some(Taken::Completion(Err(error), _)) => {
                     if is_exhaustion(&error) {

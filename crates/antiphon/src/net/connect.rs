@@ -19,11 +19,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Type};
-
 use crate::io::{Leaf, is_aborted};
 use crate::scope::{Cancelled, deliver, is_cancelled_here};
-use crate::sys::{Address, Op, Operation, Socket};
+use crate::sys::{Address, Op, Open, Operation, Socket, open};
 use crate::time::{self, Sleep};
 
 /// The "Connection Attempt Delay" that RFC 8305, section 5, recommends.
@@ -141,7 +139,7 @@ impl Race {
     }
 
     fn start(&mut self, address: SocketAddr) {
-        match new_socket(address) {
+        match open(&Open::TcpStream(address)) {
             Ok(socket) => {
                 let op = Op::Connect {
                     socket: Rc::clone(&socket),
@@ -204,15 +202,6 @@ impl fmt::Display for ConnectError {
 
 /// The causes are several, and part of the message.
 impl std::error::Error for ConnectError {}
-
-fn new_socket(address: SocketAddr) -> io::Result<Rc<Socket>> {
-    let socket = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    super::stream::socket_of(socket.into())
-}
 
 /// Orders the addresses so that the families alternate, beginning with the first one's: RFC 8305, section 4. Within a
 /// family the order is the resolver's, which knows what the system prefers.

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::io::Leaf;
-use crate::worker::contain;
+use crate::worker::{contain, current};
 
 /// Looks `host` up for the call of `leaf`, which has begun. The answer may have no address in it. A call that is cancelled
 /// leaves at once, and its answer is dropped when it comes.
@@ -23,6 +23,9 @@ pub(super) async fn resolve(
     port: u16,
     mut leaf: Leaf,
 ) -> io::Result<Vec<SocketAddr>> {
+    if let Some(known) = current(|worker| worker.driver().resolve(&host, port)) {
+        return known;
+    }
     let lookup = Arc::new(Lookup {
         host,
         port,

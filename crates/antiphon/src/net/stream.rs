@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::panic::Location;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::read_side::ReadSide;
 use super::write_side::WriteSide;
 use crate::io::Leaf;
-use crate::sys::{Address, Socket};
+use crate::sys::{Address, Socket, adopt};
 
 /// A connected stream socket, of any family.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Stream {
         kinds: Kinds,
         at: &'static Location<'static>,
     ) -> io::Result<Self> {
-        Ok(Self::new(socket_of(fd)?, kinds, at))
+        Ok(Self::new(Rc::new(adopt(fd)?), kinds, at))
     }
 
     /// Returns a descriptor of the socket, in blocking mode; the stream, if it still has bytes on their way.
@@ -69,24 +69,11 @@ impl Stream {
             );
             return Err((error, self));
         }
-        match fd_of(&self.socket) {
+        match self.socket.duplicate() {
             Ok(fd) => Ok(fd),
             Err(error) => Err((error, self)),
         }
     }
-}
-
-/// Takes a descriptor in, which is made non-blocking.
-pub(super) fn socket_of(fd: OwnedFd) -> io::Result<Rc<Socket>> {
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    Ok(Rc::new(Socket::new(fd)))
-}
-
-/// Returns a descriptor of its own for a socket, in blocking mode.
-pub(super) fn fd_of(socket: &Socket) -> io::Result<OwnedFd> {
-    let fd = socket.as_fd().try_clone_to_owned()?;
-    rustix::io::ioctl_fionbio(&fd, false)?;
-    Ok(fd)
 }
 
 /// Returns the internet address in `address`, of a socket that has one.

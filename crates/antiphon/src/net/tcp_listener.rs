@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
-
-use socket2::{Domain, Protocol, Type};
+use std::rc::Rc;
 
 use super::acceptor::Acceptor;
 use super::addresses::ToAddresses;
-use super::stream::{fd_of, ip_address, socket_of};
+use super::stream::ip_address;
 use super::tcp_stream::TcpStream;
 use crate::scope::Cancelled;
+use crate::sys::{Open, Socket, adopt, open};
 
 /// A socket that TCP connections arrive at.
 ///
@@ -23,7 +23,7 @@ pub struct TcpListener {
 }
 
 /// Connections that the system keeps for us until they are accepted. It takes its own limit if that is lower.
-const BACKLOG: i32 = 1024;
+const BACKLOG: u16 = 1024;
 
 impl TcpListener {
     /// Listens at the first of the addresses that allows it. Port 0 lets the system choose one.
@@ -60,7 +60,7 @@ impl TcpListener {
     /// # Errors
     /// If it can't be made non-blocking.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        Self::of_fd(listener.into())
+        adopt(listener.into()).map(|socket| Self::of_socket(Rc::new(socket)))
     }
 
     /// Returns the socket in blocking mode. Connections that had arrived and that nobody accepted are closed.
@@ -68,7 +68,7 @@ impl TcpListener {
     /// # Errors
     /// If the descriptor can't be duplicated, because too many are open.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        fd_of(&self.acceptor.socket).map(Into::into)
+        self.acceptor.socket.duplicate().map(Into::into)
     }
 
     /// Waits for the next connection. Returns it, and the peer's address.
@@ -152,10 +152,10 @@ impl TcpListener {
         ip_address(&self.acceptor.socket.local_address()?)
     }
 
-    fn of_fd(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            acceptor: Acceptor::new(socket_of(fd)?, "tcp accept"),
-        })
+    const fn of_socket(socket: Rc<Socket>) -> Self {
+        Self {
+            acceptor: Acceptor::new(socket, "tcp accept"),
+        }
     }
 }
 
@@ -191,13 +191,6 @@ impl AsFd for TcpListener {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::of_fd(socket.into())
+    let backlog = BACKLOG;
+    open(&Open::TcpListener { address, backlog }).map(TcpListener::of_socket)
 }

@@ -11,10 +11,10 @@ use socket2::SockRef;
 
 use super::addresses::ToAddresses;
 use super::datagrams::{Datagrams, Kinds};
-use super::stream::{fd_of, ip_address, socket_of};
+use super::stream::ip_address;
 use crate::io::Leaf;
 use crate::scope::is_cancelled;
-use crate::sys::{Address, Op};
+use crate::sys::{Address, Op, Open, Socket, adopt, open};
 
 /// A socket for UDP datagrams.
 ///
@@ -60,7 +60,16 @@ impl UdpSocket {
     #[track_caller]
     pub fn bind<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
         let (target, at) = (address.to_target(), Location::caller());
-        async move { Self::from_std(std::net::UdpSocket::bind(&target.addresses(at).await?[..])?) }
+        async move {
+            let mut result = Err(io::ErrorKind::InvalidInput.into());
+            for address in target.addresses(at).await? {
+                result = open(&Open::Udp(address)).map(Self::of_socket);
+                if result.is_ok() {
+                    break;
+                }
+            }
+            result
+        }
     }
 
     /// Takes in a socket.
@@ -68,10 +77,8 @@ impl UdpSocket {
     /// # Errors
     /// If it can't be made non-blocking.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
-        let socket = socket_of(OwnedFd::from(socket))?;
-        Ok(Self {
-            datagrams: Datagrams::new(socket, UDP),
-        })
+        let socket = adopt(OwnedFd::from(socket))?;
+        Ok(Self::of_socket(Rc::new(socket)))
     }
 
     /// Returns the socket in blocking mode. A datagram that arrived ahead is lost.
@@ -79,7 +86,7 @@ impl UdpSocket {
     /// # Errors
     /// If the descriptor can't be duplicated, because too many are open.
     pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
-        fd_of(&self.datagrams.socket).map(Into::into)
+        self.datagrams.socket.duplicate().map(Into::into)
     }
 
     /// Sets the peer: the one that [`send`](Self::send) sends to, and the only one whose datagrams arrive from now on.
@@ -283,6 +290,12 @@ impl UdpSocket {
     /// What `setsockopt(2)` says.
     pub fn set_multicast_ttl(&self, ttl: u32) -> io::Result<()> {
         SockRef::from(self).set_multicast_ttl_v4(ttl)
+    }
+
+    const fn of_socket(socket: Rc<Socket>) -> Self {
+        Self {
+            datagrams: Datagrams::new(socket, UDP),
+        }
     }
 
     async fn receive(

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::datagrams::{Datagrams, Kinds};
-use super::stream::{fd_of, socket_of, unix_address};
+use super::stream::unix_address;
 use crate::io::Leaf;
-use crate::sys::{Address, Op};
+use crate::sys::{Address, Op, Open, Pair, Socket, adopt, open, open_pair};
 
 /// A socket for datagrams between processes of this machine. They arrive, and in their order.
 ///
@@ -51,7 +51,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of [`UnixListener::bind`](super::UnixListener::bind).
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        Self::from_std(std::os::unix::net::UnixDatagram::bind(path)?)
+        Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
     /// Makes a socket at an address that may be abstract: see [`bind`](Self::bind).
@@ -59,7 +59,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of [`bind`](Self::bind).
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
-        Self::from_std(std::os::unix::net::UnixDatagram::bind_addr(address)?)
+        open(&Open::UnixDatagram(Some(address.clone()))).map(Self::of_socket)
     }
 
     /// Makes a socket without a name. Nobody can answer it.
@@ -67,7 +67,7 @@ impl UnixDatagram {
     /// # Errors
     /// What `socket(2)` says: too many descriptors are open.
     pub fn unbound() -> io::Result<Self> {
-        Self::from_std(std::os::unix::net::UnixDatagram::unbound()?)
+        open(&Open::UnixDatagram(None)).map(Self::of_socket)
     }
 
     /// Makes two sockets that are connected to each other.
@@ -75,8 +75,8 @@ impl UnixDatagram {
     /// # Errors
     /// What `socketpair(2)` says: too many descriptors are open.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (left, right) = std::os::unix::net::UnixDatagram::pair()?;
-        Ok((Self::from_std(left)?, Self::from_std(right)?))
+        let (left, right) = open_pair(Pair::Datagram)?;
+        Ok((Self::of_socket(left), Self::of_socket(right)))
     }
 
     /// Takes in a socket.
@@ -84,10 +84,8 @@ impl UnixDatagram {
     /// # Errors
     /// If it can't be made non-blocking.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
-        let socket = socket_of(OwnedFd::from(socket))?;
-        Ok(Self {
-            datagrams: Datagrams::new(socket, UNIX),
-        })
+        let socket = adopt(OwnedFd::from(socket))?;
+        Ok(Self::of_socket(Rc::new(socket)))
     }
 
     /// Returns the socket in blocking mode. A datagram that arrived ahead is lost.
@@ -95,7 +93,7 @@ impl UnixDatagram {
     /// # Errors
     /// If the descriptor can't be duplicated, because too many are open.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
-        fd_of(&self.datagrams.socket).map(Into::into)
+        self.datagrams.socket.duplicate().map(Into::into)
     }
 
     /// Sets the peer: the one that [`send`](Self::send) sends to, and the only one whose datagrams arrive from now on.
@@ -245,6 +243,12 @@ impl UnixDatagram {
     /// [`NotConnected`](io::ErrorKind::NotConnected) if it has none.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         unix_address(self.datagrams.socket.peer_address()?)
+    }
+
+    const fn of_socket(socket: Rc<Socket>) -> Self {
+        Self {
+            datagrams: Datagrams::new(socket, UNIX),
+        }
     }
 
     async fn receive(

@@ -8,11 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::SocketAddr;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::acceptor::Acceptor;
-use super::stream::{fd_of, socket_of, unix_address};
+use super::stream::unix_address;
 use super::unix_stream::UnixStream;
 use crate::scope::Cancelled;
+use crate::sys::{Open, Socket, adopt, open};
 
 /// A socket that streams from this machine arrive at.
 ///
@@ -47,13 +49,17 @@ pub struct UnixListener {
     path: Option<BoundPath>,
 }
 
-/// A path, and what identifies the file that was there when it was bound.
 #[derive(Debug)]
-struct BoundPath {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
-    /// Set when somebody else has become its owner.
-    is_kept: bool,
+enum BoundPath {
+    /// A path, and what identifies the file that was there when it was bound.
+    File {
+        path: PathBuf,
+        device_and_inode: (u64, u64),
+        /// Set when somebody else has become its owner.
+        is_kept: bool,
+    },
+    /// A simulated one, which its socket knows.
+    Simulated(Rc<Socket>),
 }
 
 impl UnixListener {
@@ -64,7 +70,7 @@ impl UnixListener {
     /// - [`NotFound`](io::ErrorKind::NotFound) and [`PermissionDenied`](io::ErrorKind::PermissionDenied) as for any file;
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if it is too long: Linux allows 107 bytes.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        Self::from_std(std::os::unix::net::UnixListener::bind(path)?)
+        Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
     /// Listens at an address that may be abstract: see [`bind`](Self::bind).
@@ -72,7 +78,7 @@ impl UnixListener {
     /// # Errors
     /// Those of [`bind`](Self::bind).
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
-        Self::from_std(std::os::unix::net::UnixListener::bind_addr(address)?)
+        open(&Open::UnixListener(address.clone())).map(Self::of_socket)
     }
 
     /// Takes in a socket that listens already.
@@ -80,11 +86,7 @@ impl UnixListener {
     /// # Errors
     /// If it can't be made non-blocking.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
-        let socket = socket_of(listener.into())?;
-        Ok(Self {
-            acceptor: Acceptor::new(socket, "unix accept"),
-            path: None,
-        })
+        adopt(listener.into()).map(|socket| Self::of_socket(Rc::new(socket)))
     }
 
     /// Returns the socket in blocking mode. Connections that had arrived and that nobody accepted are closed. The path stays.
@@ -92,9 +94,9 @@ impl UnixListener {
     /// # Errors
     /// If the descriptor can't be duplicated, because too many are open.
     pub fn into_std(mut self) -> io::Result<std::os::unix::net::UnixListener> {
-        let listener = fd_of(&self.acceptor.socket)?;
-        if let Some(path) = &mut self.path {
-            path.is_kept = true;
+        let listener = self.acceptor.socket.duplicate()?;
+        if let Some(BoundPath::File { is_kept, .. }) = &mut self.path {
+            *is_kept = true;
         }
         Ok(listener.into())
     }
@@ -110,10 +112,14 @@ impl UnixListener {
             .as_pathname()
             .filter(|path| !path.as_os_str().is_empty());
         let path = path.ok_or(io::ErrorKind::InvalidInput)?;
+        if self.acceptor.socket.is_simulated() {
+            self.path = Some(BoundPath::Simulated(Rc::clone(&self.acceptor.socket)));
+            return Ok(self);
+        }
         // Absolute, because the working directory may be another one by then.
         let path = std::path::absolute(path)?;
         let device_and_inode = device_and_inode(&path)?;
-        self.path = Some(BoundPath {
+        self.path = Some(BoundPath::File {
             path,
             device_and_inode,
             is_kept: false,
@@ -177,6 +183,15 @@ impl UnixListener {
     }
 }
 
+impl UnixListener {
+    const fn of_socket(socket: Rc<Socket>) -> Self {
+        Self {
+            acceptor: Acceptor::new(socket, "unix accept"),
+            path: None,
+        }
+    }
+}
+
 impl AsFd for UnixListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.acceptor.socket.as_fd()
@@ -185,11 +200,17 @@ impl AsFd for UnixListener {
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
-        if !self.is_kept
-            && device_and_inode(&self.path).is_ok_and(|found| found == self.device_and_inode)
-        {
-            // A path that can't be removed is left, as it would be after a crash.
-            let _ = fs::remove_file(&self.path);
+        match self {
+            Self::File {
+                path,
+                device_and_inode: bound,
+                is_kept: false,
+            } if device_and_inode(path).is_ok_and(|found| found == *bound) => {
+                // A path that can't be removed is left, as it would be after a crash.
+                let _ = fs::remove_file(path);
+            }
+            Self::File { .. } => {}
+            Self::Simulated(socket) => socket.remove_name(),
         }
     }
 }

@@ -8,12 +8,10 @@ use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 
-use socket2::{Domain, Type};
-
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use super::stream::{Stream, UNIX, impl_read, impl_write, socket_of, unix_address};
+use super::stream::{Stream, UNIX, impl_read, impl_write, unix_address};
 use crate::io::Leaf;
-use crate::sys::{Address, Op, Socket};
+use crate::sys::{Address, Op, Open, Pair, Socket, open, open_pair};
 
 /// A stream between two processes of this machine.
 ///
@@ -81,8 +79,9 @@ impl UnixStream {
     /// What `socketpair(2)` says: too many descriptors are open.
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (left, right) = std::os::unix::net::UnixStream::pair()?;
-        Ok((Self::from_std(left)?, Self::from_std(right)?))
+        let at = Location::caller();
+        let (left, right) = open_pair(Pair::Stream)?;
+        Ok((Self::of_socket(left, at), Self::of_socket(right, at)))
     }
 
     /// Takes in a connected socket.
@@ -157,7 +156,7 @@ impl UnixStream {
 async fn connect(address: SocketAddr, at: &'static Location<'static>) -> io::Result<UnixStream> {
     let mut leaf = Leaf::at(at);
     poll_fn(|cx| leaf.begin(cx)).await?;
-    let socket = socket_of(socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?.into())?;
+    let socket = open(&Open::UnixStream)?;
     let op = Op::Connect {
         socket: Rc::clone(&socket),
         address: Address::Unix(address),

@@ -5,13 +5,11 @@
 //! finished in the background. Only dropping the stream ends it.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use socket2::SockRef;
 
 use crate::io::{Answer, Leaf, Partial};
 use crate::sys::{Attempt, Op, Operation, Socket, try_send};
@@ -254,7 +252,7 @@ impl WriteSide {
 
     /// Tells the peer that no more will come.
     pub(super) fn shutdown_now(&self) -> io::Result<()> {
-        match SockRef::from(&*self.socket).shutdown(Shutdown::Write) {
+        match self.socket.shutdown_write() {
             // The peer has gone, and knows.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,

@@ -103,7 +103,9 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Poll<Result<T>> {
 
 fn attempt(op: &mut Op) -> Result<Output> {
     match op {
-        Op::Accept { socket } => accept(socket).map(Output::Accepted),
+        Op::Accept { socket } => {
+            accept(socket).map(|fd| Output::Accepted(Rc::new(Socket::new(fd))))
+        }
         Op::Connect { socket, .. } => finish_connect(socket),
         // It is only attempted when its socket is ready, and that is all it says.
         Op::Incoming { .. } => Ok(Output::Count(0)),

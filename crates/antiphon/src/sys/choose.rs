@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 
-use super::{Driver, Readiness, VirtualTime, platform};
+use super::{Driver, Readiness, Simulator, platform};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) fn choose(wish: Wish) -> io::Result<Choice> {
         Wish::Readiness => readiness(Reason::Asked),
         Wish::Uring => best(),
         Wish::Best => best().or_else(|error| readiness(Reason::Refused(error))),
-        Wish::VirtualTime => Ok(chosen(Box::new(VirtualTime::new()), Reason::Asked)),
+        Wish::VirtualTime => Ok(chosen(Box::new(Simulator::new()), Reason::Asked)),
     }
 }
 

@@ -13,20 +13,23 @@ mod attempt;
 mod choose;
 mod direct;
 mod entropy;
+mod kernel;
 mod op;
+mod open;
 mod operation;
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "unix.rs")]
 mod platform;
 mod readiness;
+mod simulator;
 mod slots;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod virtual_time;
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -36,12 +39,14 @@ use crate::worker::Kick;
 
 pub(crate) use self::choose::{Choice, Decision, Wish, choose};
 pub(crate) use self::direct::{Attempt, Received, Room, try_recv, try_send};
+pub(crate) use self::kernel::adopt;
 pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
+pub(crate) use self::open::{Open, Pair, open, open_pair};
 pub(crate) use self::operation::{Operation, Operations, Taken, complete_all, lend, take_back};
 pub(crate) use self::platform::Chunk;
 use self::readiness::Readiness;
+pub(crate) use self::simulator::Simulator;
 pub(crate) use self::socket::Socket;
-pub(crate) use self::virtual_time::VirtualTime;
 
 /// What carries out operations, tells the time, and ends the worker's sleep. One a worker.
 pub(crate) trait Driver {
@@ -55,6 +60,26 @@ pub(crate) trait Driver {
 
     /// Fills `bytes` from the source of entropy.
     fn fill_random(&mut self, bytes: &mut [u8]);
+
+    /// Makes a socket. The kernel's drivers take one as well as the other.
+    fn open(&mut self, what: &Open) -> io::Result<Socket> {
+        kernel::open(what)
+    }
+
+    /// Makes two sockets that are connected to each other.
+    fn open_pair(&mut self, what: Pair) -> io::Result<(Socket, Socket)> {
+        kernel::open_pair(what)
+    }
+
+    /// Looks a name up, if that is the driver's to do; `None` leaves it to the system.
+    fn resolve(&mut self, _host: &str, _port: u16) -> Option<io::Result<Vec<SocketAddr>>> {
+        None
+    }
+
+    /// Returns the simulator, if it is one.
+    fn simulator(&mut self) -> Option<&mut Simulator> {
+        None
+    }
 
     /// Takes an operation in. Those that are under way together on one socket and direction may be done in any order.
     /// Nothing is reported before the next [`wait`](Self::wait), not even a failure to start.
@@ -79,9 +104,4 @@ pub(crate) trait Driver {
 
     /// The operations that have no last completion yet.
     fn in_flight(&self) -> usize;
-
-    /// The simulator, if that is what it is.
-    fn simulator(&mut self) -> Option<&mut VirtualTime> {
-        None
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::platform::Chunk;
@@ -123,7 +122,7 @@ pub(crate) enum Output {
     /// As the operation defines it; 0 if it does not.
     Count(usize),
     /// A new connection. Dropped, it is closed.
-    Accepted(OwnedFd),
+    Accepted(Rc<Socket>),
     /// Bytes of a stream, at least one.
     #[cfg_attr(
         not(target_os = "linux"),

@@ -74,6 +74,14 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    pub(super) fn get(&self, key: Key) -> Option<&T> {
+        let slot = self
+            .slots
+            .get(key.index as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        slot.value.as_ref()
+    }
+
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let slot = self
             .slots

@@ -44,6 +44,11 @@ pub(super) fn encode_without_path(_: &UnixAddr) -> Result<SocketAddrUnix> {
     SocketAddrUnix::new("")
 }
 
+/// There are no abstract names here.
+pub(super) const fn abstract_name(_: &UnixAddr) -> Option<&[u8]> {
+    None
+}
+
 /// What looks like an abstract address is one without a name.
 pub(super) fn decode_abstract(_: &[u8]) -> Option<UnixAddr> {
     UnixAddr::from_pathname("").ok()

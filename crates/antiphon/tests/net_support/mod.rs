@@ -1,12 +1,14 @@
 //! What the tests of sockets have in common.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::hash::BuildHasher;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -14,14 +16,69 @@ use antiphon::net::{TcpListener, TcpStream};
 use antiphon::{CancelScope, DriverKind, Outcome, Runtime, find_cancelled, tree, yield_now};
 use futures_util::join;
 
-/// Runs `body` on each driver that does I/O.
+/// Runs `body` on each driver: with the kernel's sockets, and with those of the simulation.
 #[track_caller]
 pub(crate) fn for_each_driver<F: AsyncFn()>(body: F) {
+    for_each_kernel_driver(&body);
+    run_on(DriverKind::VirtualTime, &body);
+}
+
+/// Runs `body` on each driver that has the kernel's sockets: it has peers, limits or descriptors that are the kernel's.
+#[track_caller]
+pub(crate) fn for_each_kernel_driver<F: AsyncFn()>(body: F) {
     for kind in [DriverKind::Readiness, DriverKind::Auto] {
-        let mut runtime = Runtime::builder().driver(kind).build().unwrap();
-        println!("driver: {}", runtime.driver());
-        runtime.run(&body);
+        run_on(kind, &body);
     }
+}
+
+fn run_on<F: AsyncFn()>(kind: DriverKind, body: &F) {
+    let mut runtime = Runtime::builder().driver(kind).build().unwrap();
+    println!("driver: {}", runtime.driver());
+    KIND.set(Some(kind));
+    runtime.run(body);
+    KIND.set(None);
+}
+
+thread_local! {
+    /// The driver of the test that runs on this thread.
+    static KIND: Cell<Option<DriverKind>> = const { Cell::new(None) };
+}
+
+/// Returns `true` if the sockets are those of the simulation.
+pub(crate) fn is_simulated() -> bool {
+    KIND.get() == Some(DriverKind::VirtualTime)
+}
+
+/// Returns where a listener is whose queue is full, so that it answers nothing, and what keeps it so.
+pub(crate) async fn silent() -> (SocketAddr, Box<dyn Any>) {
+    if is_simulated() {
+        return silent_simulated().await;
+    }
+    let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = new();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let fill = |_| {
+        let stream = new();
+        stream.set_nonblocking(true).unwrap();
+        let _ = stream.connect(&address.into());
+        stream
+    };
+    let queue: Vec<_> = (0..8).map(fill).collect();
+    (address, Box::new((listener, queue)))
+}
+
+/// There the queue has exactly one place more than the 1024 that were asked for.
+async fn silent_simulated() -> (SocketAddr, Box<dyn Any>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    for _ in 0..1025 {
+        queue.push(TcpStream::connect(address).await.unwrap());
+    }
+    (address, Box::new((listener, queue)))
 }
 
 /// Returns two ends of a TCP connection: the one that connected, and the one that was accepted.

@@ -49,6 +49,11 @@ pub(super) fn encode_without_path(address: &UnixAddr) -> Result<SocketAddrUnix> 
     }
 }
 
+/// Returns the name of an abstract Unix address.
+pub(super) fn abstract_name(address: &UnixAddr) -> Option<&[u8]> {
+    address.as_abstract_name()
+}
+
 /// Decodes the name of an abstract Unix address.
 pub(super) fn decode_abstract(name: &[u8]) -> Option<UnixAddr> {
     UnixAddr::from_abstract_name(name).ok()

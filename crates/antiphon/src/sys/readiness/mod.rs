@@ -223,6 +223,9 @@ impl Driver for Readiness {
     }
 
     fn submit(&mut self, token: Token, mut op: Op) {
+        if let Err(error) = op.socket().require_kernel() {
+            return self.finish(token, op, Err(error));
+        }
         if matches!(op, Op::Accept { .. } | Op::Incoming { .. })
             || self.sources.must_wait(op.socket(), op.interest())
         {
@@ -235,6 +238,7 @@ impl Driver for Readiness {
     }
 
     fn try_recv(&mut self, socket: &Rc<Socket>, room: Room<'_>) -> Poll<io::Result<Received>> {
+        socket.require_kernel()?;
         if self.sources.is_empty(socket) {
             return Poll::Pending;
         }
@@ -248,6 +252,7 @@ impl Driver for Readiness {
     }
 
     fn try_send(&mut self, socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        socket.require_kernel()?;
         attempt::transmit(socket, bufs).map_err(Into::into)
     }
 

@@ -3,17 +3,16 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::rc::Rc;
-use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::lab::{Lab, accept, poll, recv, send, tcp_listener, tcp_pair, udp, unix_pair};
+use super::lab::{Lab, accept, poll, recv, send};
 use crate::sys::{Interest, Op, Token};
 
 const CANCELED: i32 = Errno::CANCELED.raw_os_error();
 
 pub(super) fn a_cancel_before_the_start_wins(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let token = lab.recv(&socket, 9);
     lab.driver.cancel(token);
     lab.driver.cancel(token);
@@ -25,7 +24,7 @@ pub(super) fn a_cancel_before_the_start_wins(lab: &mut Lab) {
 }
 
 pub(super) fn a_cancel_after_the_start_wins(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let token = lab.recv(&socket, 9);
     lab.assert_idle();
     lab.driver.cancel(token);
@@ -38,9 +37,9 @@ pub(super) fn a_cancel_after_the_start_wins(lab: &mut Lab) {
 }
 
 pub(super) fn each_kind_is_cancelled(lab: &mut Lab) {
-    let (stream, _peer) = tcp_pair();
-    let (listener, _) = tcp_listener();
-    let (datagrams, _) = udp();
+    let (stream, _peer) = lab.tcp_pair();
+    let (listener, _) = lab.tcp_listener();
+    let (datagrams, _) = lab.udp();
     let tokens = [
         lab.submit(accept(&listener)),
         lab.submit(recv(&stream, 9)),
@@ -62,18 +61,19 @@ pub(super) fn each_kind_is_cancelled(lab: &mut Lab) {
 }
 
 pub(super) fn a_result_wins_over_a_late_cancel(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     peer.write_all(b"x").unwrap();
     let token = lab.recv(&socket, 9);
     // Done by now, whatever is asked next, though nobody was told.
-    lab.driver.wait(Some(Instant::now()), &mut Vec::new());
+    lab.take_in();
     lab.driver.cancel(token);
     lab.assert_over();
 }
 
 /// The peer writes while the cancellation is on its way. Each byte is received once, by this receive or by the next.
 pub(super) fn a_cancel_racing_bytes_loses_none(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, peer) = lab.tcp_pair();
+    let mut peer = peer.into_kernel();
     let (ask, asked) = std::sync::mpsc::sync_channel::<()>(0);
     let writer = std::thread::spawn(move || {
         while asked.recv().is_ok() {
@@ -121,7 +121,7 @@ pub(super) fn ten_thousand_are_cancelled(lab: &mut Lab) {
 }
 
 fn cancel_many(lab: &mut Lab, is_started: bool) {
-    let pairs: Vec<_> = (0..50).map(|_| unix_pair()).collect();
+    let pairs: Vec<_> = (0..50).map(|_| lab.unix_pair()).collect();
     let mut tokens: HashSet<Token> = pairs
         .iter()
         .cycle()
@@ -154,7 +154,7 @@ fn cancel_many(lab: &mut Lab, is_started: bool) {
 }
 
 pub(super) fn a_cancelled_operation_among_others(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let tokens: Vec<_> = (0..3).map(|_| lab.recv(&socket, 1)).collect();
     lab.assert_idle();
     lab.driver.cancel(tokens[1]);
@@ -167,7 +167,7 @@ pub(super) fn a_cancelled_operation_among_others(lab: &mut Lab) {
 }
 
 pub(super) fn what_is_over_is_not_cancelled(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     peer.write_all(b"x").unwrap();
     let over = lab.recv(&socket, 1);
     lab.count(over);

@@ -1,17 +1,17 @@
 //! Datagrams.
 
 use std::net::SocketAddr;
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::lab::{Lab, buffer, socket, udp};
-use crate::sys::{Address, Op, Socket};
+use super::lab::{Lab, buffer};
+use crate::sys::{Address, Op, Open, Socket};
 
 pub(super) fn a_datagram_has_a_sender(lab: &mut Lab) {
-    let (ours, our_address) = udp();
-    let (theirs, their_address) = udp();
+    let (ours, our_address) = lab.udp();
+    let (theirs, their_address) = lab.udp();
     let receiving = lab.submit(recv_from(&ours, 100));
     lab.assert_idle();
     let sending = lab.submit(send_to(&theirs, b"hello", our_address));
@@ -32,8 +32,8 @@ pub(super) fn a_datagram_has_a_sender(lab: &mut Lab) {
 }
 
 pub(super) fn datagrams_are_cut_to_the_buffer(lab: &mut Lab) {
-    let (ours, our_address) = udp();
-    let (theirs, their_address) = udp();
+    let (ours, our_address) = lab.udp();
+    let (theirs, their_address) = lab.udp();
     for bytes in [b"abcdef", b"ghijkl"] {
         let sending = lab.submit(send_to(&theirs, bytes, our_address));
         lab.last(sending).0.unwrap();
@@ -62,18 +62,15 @@ pub(super) fn a_unix_datagram_has_a_sender(lab: &mut Lab) {
     ));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("sender");
-    let (named, unnamed) = (
-        UnixDatagram::bind(&path).unwrap(),
-        UnixDatagram::unbound().unwrap(),
-    );
-    let target = directory.join("target");
-    let ours = UnixDatagram::bind(&target).unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let ours = socket(ours);
-    let address = Address::Unix(UnixAddr::from_pathname(&target).unwrap());
+    let named = UnixAddr::from_pathname(&path).unwrap();
+    let named = lab.open(&Open::UnixDatagram(Some(named)));
+    let unnamed = lab.open(&Open::UnixDatagram(None));
+    let target = UnixAddr::from_pathname(directory.join("target")).unwrap();
+    let ours = lab.open(&Open::UnixDatagram(Some(target.clone())));
+    let address = Address::Unix(target);
     for (sender, name) in [(named, Some(path)), (unnamed, None)] {
         let op = Op::SendTo {
-            socket: socket(sender),
+            socket: sender,
             buffer: b"hi".to_vec(),
             address: address.clone(),
         };
@@ -100,7 +97,7 @@ pub(super) fn a_unix_datagram_has_a_sender(lab: &mut Lab) {
 pub(super) fn an_address_too_long_is_an_error(lab: &mut Lab) {
     let address = UnixAddr::from_pathname("x".repeat(107)).unwrap();
     let op = Op::Connect {
-        socket: socket(UnixDatagram::unbound().unwrap()),
+        socket: lab.open(&Open::UnixDatagram(None)),
         address: Address::Unix(address),
     };
     let token = lab.submit(op);

@@ -2,15 +2,14 @@
 
 use std::io::Write;
 use std::rc::Rc;
-use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::lab::{Lab, incoming, poll, tcp_pair, unix_pair};
+use super::lab::{Lab, incoming, poll};
 use crate::sys::{Completion, Interest, Output, Socket, Token};
 
 pub(super) fn what_arrives_is_told_or_handed_out(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     let mut token = lab.submit(incoming(&socket));
     lab.assert_idle();
     for message in [&b"one"[..], b"two", b"three"] {
@@ -29,14 +28,14 @@ pub(super) fn what_arrives_is_told_or_handed_out(lab: &mut Lab) {
 
 /// It came when nobody waited for it, and the driver, which knew the socket, heard of it then. Nothing comes after it.
 pub(super) fn what_came_between_two_waits_is_told(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     let readable = lab.submit(poll(&socket, Interest::Read));
     lab.assert_idle();
     peer.write_all(b"one").unwrap();
     lab.next(readable);
     assert_eq!(lab.try_recv(&socket), b"one");
     // Because of another one the driver asks the system.
-    let (other, _its_peer) = tcp_pair();
+    let (other, _its_peer) = lab.tcp_pair();
     lab.submit(poll(&other, Interest::Read));
     peer.write_all(b"two").unwrap();
     lab.assert_idle();
@@ -47,7 +46,7 @@ pub(super) fn what_came_between_two_waits_is_told(lab: &mut Lab) {
 
 /// As the rest of a long message, which one buffer does not hold.
 pub(super) fn more_than_a_buffer_holds_stays_in_order(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let mut token = lab.submit(incoming(&socket));
     lab.assert_idle();
     let bytes: Vec<u8> = (0..60_000u32)
@@ -64,7 +63,7 @@ pub(super) fn more_than_a_buffer_holds_stays_in_order(lab: &mut Lab) {
 
 /// There are fewer buffers in the driver than streams with bytes, and what it handed out is kept: the others are told.
 pub(super) fn a_driver_may_run_out_of_memory_to_hand_out(lab: &mut Lab) {
-    let mut pairs: Vec<_> = (0..40).map(|_| unix_pair()).collect();
+    let mut pairs: Vec<_> = (0..40).map(|_| lab.unix_pair()).collect();
     let mut tokens: Vec<_> = pairs
         .iter()
         .map(|(socket, _)| lab.submit(incoming(socket)))
@@ -103,12 +102,12 @@ pub(super) fn a_driver_may_run_out_of_memory_to_hand_out(lab: &mut Lab) {
 
 /// The peer writes while the cancellation is on its way: what was taken is handed out before the end is told.
 pub(super) fn a_wait_that_is_cancelled_loses_no_bytes(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     let mut arrived = Vec::new();
     for round in 0..200u8 {
         let token = lab.submit(incoming(&socket));
         if round % 3 > 0 {
-            lab.driver.wait(Some(Instant::now()), &mut Vec::new());
+            lab.take_in();
         }
         peer.write_all(&[round]).unwrap();
         lab.driver.cancel(token);
@@ -135,7 +134,7 @@ pub(super) fn a_wait_that_is_cancelled_loses_no_bytes(lab: &mut Lab) {
 
 /// Whoever was handed bytes may keep them for longer than there is a driver.
 pub(super) fn bytes_outlive_their_driver(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let mut driver = super::lifetime::another(lab);
     driver.submit(Token(1), incoming(&socket));
     peer.write_all(b"kept").unwrap();

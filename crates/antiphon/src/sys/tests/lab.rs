@@ -3,16 +3,18 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub(super) use super::peer::{
+    Peer, connect_peer, tcp_listener, tcp_pair, tcp_socket, udp, unix_pair,
+};
 use crate::sys::choose::{Wish, choose};
-use crate::sys::{Address, Completion, Driver, Interest, Op, Output, Room, Socket, Token};
+use crate::sys::{Address, Completion, Driver, Interest, Op, Open, Output, Room, Socket, Token};
 
 pub(super) struct Lab {
     pub(super) driver: Box<dyn Driver>,
@@ -41,10 +43,10 @@ pub(super) fn run_alone(wish: Wish, name: &str, test: fn(&mut Lab)) {
     if env::var_os(ALONE).is_some() {
         return run(wish, name, test);
     }
-    let driver = if wish == Wish::Uring {
-        "uring"
-    } else {
-        "readiness"
+    let driver = match wish {
+        Wish::Uring => "uring",
+        Wish::VirtualTime => "simulator",
+        Wish::Best | Wish::Readiness => "readiness",
     };
     let path = format!("sys::tests::{driver}::{name}");
     let arguments = ["--exact", &path, "--nocapture", "--test-threads=1"];
@@ -80,7 +82,7 @@ impl Lab {
 
     /// Waits for the next completion of an operation. Others are kept for later.
     pub(super) fn next(&mut self, token: Token) -> Completion {
-        let until = Instant::now() + PATIENCE;
+        let until = self.driver.now() + PATIENCE;
         loop {
             if let Some(index) = self
                 .done
@@ -89,16 +91,19 @@ impl Lab {
             {
                 return self.done.remove(index);
             }
-            assert!(Instant::now() < until, "no completion comes for {token:?}");
+            assert!(
+                self.driver.now() < until,
+                "no completion comes for {token:?}"
+            );
             self.driver.wait(Some(until), &mut self.done);
         }
     }
 
     /// Waits for the next completion of any operation.
     pub(super) fn next_of_any(&mut self) -> Completion {
-        let until = Instant::now() + PATIENCE;
+        let until = self.driver.now() + PATIENCE;
         while self.done.is_empty() {
-            assert!(Instant::now() < until, "no completion comes");
+            assert!(self.driver.now() < until, "no completion comes");
             self.driver.wait(Some(until), &mut self.done);
         }
         self.done.remove(0)
@@ -136,11 +141,11 @@ impl Lab {
     }
 
     /// Waits for a connection.
-    pub(super) fn accepted(&mut self, token: Token) -> OwnedFd {
+    pub(super) fn accepted(&mut self, token: Token) -> Rc<Socket> {
         let completion = self.next(token);
         assert!(completion.op.is_none(), "more may come");
         match completion.result {
-            Ok(Output::Accepted(fd)) => fd,
+            Ok(Output::Accepted(socket)) => socket,
             other => panic!("no connection: {other:?}"),
         }
     }
@@ -149,7 +154,7 @@ impl Lab {
     #[track_caller]
     pub(super) fn assert_idle(&mut self) {
         for _ in 0..8 {
-            self.driver.wait(Some(Instant::now()), &mut self.done);
+            self.wait_no_time();
         }
         assert!(self.done.is_empty(), "done all the same: {:?}", self.done);
     }
@@ -157,9 +162,53 @@ impl Lab {
     /// Has the driver take in what it can without sleeping, and tells whether a completion of `token` was among it.
     pub(super) fn is_done(&mut self, token: Token) -> bool {
         for _ in 0..8 {
-            self.driver.wait(Some(Instant::now()), &mut self.done);
+            self.wait_no_time();
         }
         self.done.iter().any(|completion| completion.token == token)
+    }
+
+    /// Has the driver take in what it can without sleeping.
+    fn wait_no_time(&mut self) {
+        let now = self.driver.now();
+        self.driver.wait(Some(now), &mut self.done);
+    }
+
+    /// The same, and nobody hears of what is done.
+    pub(super) fn take_in(&mut self) {
+        let now = self.driver.now();
+        self.driver.wait(Some(now), &mut Vec::new());
+    }
+
+    pub(super) fn open(&mut self, what: &Open) -> Rc<Socket> {
+        Rc::new(self.driver.open(what).unwrap())
+    }
+
+    /// A connected pair: one end for the driver, one for the test.
+    pub(super) fn tcp_pair(&mut self) -> (Rc<Socket>, Peer) {
+        tcp_pair(&mut *self.driver)
+    }
+
+    pub(super) fn unix_pair(&mut self) -> (Rc<Socket>, Peer) {
+        unix_pair(&mut *self.driver)
+    }
+
+    /// A listener for the driver, and where it is.
+    pub(super) fn tcp_listener(&mut self) -> (Rc<Socket>, SocketAddr) {
+        tcp_listener(&mut *self.driver, 128)
+    }
+
+    pub(super) fn udp(&mut self) -> (Rc<Socket>, SocketAddr) {
+        udp(&mut *self.driver)
+    }
+
+    /// A socket that is not connected yet.
+    pub(super) fn tcp_socket(&mut self) -> Rc<Socket> {
+        tcp_socket(&mut *self.driver)
+    }
+
+    /// A peer that connects to a listener, and does not wait for that.
+    pub(super) fn connect_peer(&mut self, address: SocketAddr) -> Peer {
+        connect_peer(&mut *self.driver, address)
     }
 
     /// Asserts that every operation had its last completion, and no more.
@@ -212,44 +261,6 @@ pub(super) fn buffer(op: Op) -> Vec<u8> {
         Op::Send { buffer, .. } | Op::RecvFrom { buffer, .. } => buffer,
         other => panic!("it has no buffer: {other:?}"),
     }
-}
-
-/// A connected pair: one end for the driver, one for the test.
-pub(super) fn tcp_pair() -> (Rc<Socket>, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let theirs = listener.accept().unwrap().0;
-    ours.set_nonblocking(true).unwrap();
-    (socket(ours), theirs)
-}
-
-pub(super) fn unix_pair() -> (Rc<Socket>, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    (socket(ours), theirs)
-}
-
-/// A listener for the driver, and where it is.
-pub(super) fn tcp_listener() -> (Rc<Socket>, SocketAddr) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    (socket(listener), address)
-}
-
-pub(super) fn udp() -> (Rc<Socket>, SocketAddr) {
-    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    udp.set_nonblocking(true).unwrap();
-    let address = udp.local_addr().unwrap();
-    (socket(udp), address)
-}
-
-/// A socket that is not connected yet.
-pub(super) fn tcp_socket() -> Rc<Socket> {
-    use rustix::net::{AddressFamily, SocketType, socket};
-    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    rustix::io::ioctl_fionbio(&fd, true).unwrap();
-    Rc::new(Socket::new(fd))
 }
 
 pub(super) fn connect(socket: &Rc<Socket>, address: SocketAddr) -> Op {

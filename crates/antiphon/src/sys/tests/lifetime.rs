@@ -1,21 +1,20 @@
 //! How long memory, descriptors and drivers live.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
 use super::lab::{
-    Lab, accept, buffer, connect, descriptors, incoming, poll, recv, send, tcp_listener, tcp_pair,
-    tcp_socket, udp, unix_pair,
+    Lab, Peer, accept, buffer, connect, connect_peer, descriptors, incoming, poll, recv, send,
+    tcp_listener, tcp_pair, tcp_socket, udp, unix_pair,
 };
 use crate::sys::choose::{Wish, choose};
 use crate::sys::{Driver, Interest, Op};
 
 pub(super) fn more_are_done_than_the_rings_hold(lab: &mut Lab) {
-    let (socket, _peer) = unix_pair();
+    let (socket, _peer) = lab.unix_pair();
     for _ in 0..10_000 {
         lab.submit(poll(&socket, Interest::Write));
     }
@@ -27,7 +26,7 @@ pub(super) fn more_are_done_than_the_rings_hold(lab: &mut Lab) {
 }
 
 pub(super) fn a_thousand_sockets(lab: &mut Lab) {
-    let mut pairs: Vec<_> = (0..1000).map(|_| unix_pair()).collect();
+    let mut pairs: Vec<_> = (0..1000).map(|_| lab.unix_pair()).collect();
     for round in 0..3u8 {
         let tokens: Vec<_> = pairs
             .iter()
@@ -46,7 +45,7 @@ pub(super) fn a_thousand_sockets(lab: &mut Lab) {
 
 /// An operation that nobody waits for keeps its buffer and its socket until it is over.
 pub(super) fn memory_stays_until_the_completion(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let op = recv(&socket, 1 << 16);
     let Op::RecvFrom { buffer: bytes, .. } = &op else {
         unreachable!()
@@ -77,12 +76,13 @@ pub(super) fn memory_stays_until_the_completion(lab: &mut Lab) {
 }
 
 pub(super) fn nothing_is_told_before_the_wait(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     peer.write_all(b"x").unwrap();
     lab.submit(recv(&socket, 9));
     lab.submit(send(&socket, b"y"));
+    let unconnected = lab.tcp_socket();
     lab.submit(Op::Send {
-        socket: tcp_socket(),
+        socket: unconnected,
         buffer: b"z".to_vec(),
         from: 0,
     });
@@ -123,14 +123,14 @@ pub(super) fn a_driver_is_dropped_before_anything_started(lab: &mut Lab) {
 }
 
 pub(super) fn no_descriptor_is_left(lab: &mut Lab) {
-    let (listener, address) = tcp_listener();
+    let (listener, address) = lab.tcp_listener();
     let before = descriptors();
     for round in 0..20 {
         let mut driver = another(lab);
         let peers = submit_all_kinds(&mut *driver, 1000 * round);
         driver.submit(crate::sys::Token(1), accept(&listener));
         let clients: Vec<_> = (0..3)
-            .map(|_| TcpStream::connect(address).unwrap())
+            .map(|_| connect_peer(&mut *lab.driver, address))
             .collect();
         if round % 2 == 0 {
             driver.wait(None, &mut Vec::new());
@@ -144,7 +144,7 @@ pub(super) fn no_descriptor_is_left(lab: &mut Lab) {
 /// What is ready on a socket that was closed says nothing of the one that has its number now.
 pub(super) fn a_number_is_used_again(lab: &mut Lab) {
     for _ in 0..100 {
-        let (old, old_peer) = unix_pair();
+        let (old, old_peer) = lab.unix_pair();
         let number = old.as_raw_fd();
         let token = lab.recv(&old, 9);
         lab.assert_idle();
@@ -152,7 +152,7 @@ pub(super) fn a_number_is_used_again(lab: &mut Lab) {
         assert_eq!(lab.errno(token), Errno::CANCELED.raw_os_error());
         drop((old, old_peer));
 
-        let (new, mut new_peer) = unix_pair();
+        let (new, mut new_peer) = lab.unix_pair();
         assert_eq!(new.as_raw_fd(), number, "the smallest free number is taken");
         let token = lab.recv(&new, 9);
         lab.assert_idle();
@@ -163,7 +163,7 @@ pub(super) fn a_number_is_used_again(lab: &mut Lab) {
 }
 
 pub(super) fn a_number_is_used_again_while_a_duplicate_lives(lab: &mut Lab) {
-    let (old, mut old_peer) = unix_pair();
+    let (old, mut old_peer) = lab.unix_pair();
     let number = old.as_raw_fd();
     let token = lab.recv(&old, 9);
     lab.assert_idle();
@@ -173,7 +173,7 @@ pub(super) fn a_number_is_used_again_while_a_duplicate_lives(lab: &mut Lab) {
     drop(old);
 
     // Another socket takes the number while the old one is still open, and still written to.
-    let (new, mut new_peer) = unix_pair();
+    let (new, mut new_peer) = lab.unix_pair();
     assert_eq!(new.as_raw_fd(), number);
     let token = lab.recv(&new, 9);
     old_peer.write_all(b"old").unwrap();
@@ -197,49 +197,45 @@ pub(super) fn a_number_is_used_again_while_a_duplicate_lives(lab: &mut Lab) {
 
 /// A second driver of the same kind.
 pub(super) fn another(lab: &Lab) -> Box<dyn Driver> {
-    let wish = if lab.driver.name() == "io_uring" {
-        Wish::Uring
-    } else {
-        Wish::Readiness
+    let wish = match lab.driver.name() {
+        "io_uring" => Wish::Uring,
+        "virtual time" => Wish::VirtualTime,
+        _ => Wish::Readiness,
     };
     choose(wish).unwrap().driver
 }
 
 /// Submits operations that will not end by themselves, at least one of each kind that can wait. Returns the other ends.
-fn submit_all_kinds(driver: &mut dyn Driver, first: u64) -> Vec<Box<dyn Peer>> {
-    let mut peers: Vec<Box<dyn Peer>> = Vec::new();
+fn submit_all_kinds(driver: &mut dyn Driver, first: u64) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
     let mut ops = Vec::new();
     for _ in 0..20 {
-        let (socket, peer) = unix_pair();
+        let (socket, peer) = unix_pair(driver);
         ops.push(recv(&socket, 1 << 12));
-        peers.push(Box::new(peer));
+        peers.push(peer);
     }
-    let (socket, peer) = tcp_pair();
+    let (socket, peer) = tcp_pair(driver);
     ops.push(poll(&socket, Interest::Read));
-    peers.push(Box::new(peer));
-    let (socket, peer) = tcp_pair();
+    peers.push(peer);
+    let (socket, peer) = tcp_pair(driver);
     ops.push(incoming(&socket));
-    peers.push(Box::new(peer));
-    let (datagrams, _) = udp();
+    peers.push(peer);
+    let (datagrams, _) = udp(driver);
     ops.push(Op::RecvFrom {
         socket: datagrams,
         buffer: Vec::with_capacity(999),
         address: None,
         peek: false,
     });
-    let (listener, _) = tcp_listener();
+    let (listener, _) = tcp_listener(driver, 9);
     ops.push(accept(&listener));
     // Its queue has room for one, so the others are not answered.
-    let (full, address) = tcp_listener();
-    rustix::net::listen(&full, 0).unwrap();
-    ops.extend((0..4).map(|_| connect(&tcp_socket(), address)));
-    ops.push(accept(&tcp_listener().0));
+    let (full, address) = tcp_listener(driver, 0);
+    ops.extend((0..4).map(|_| connect(&tcp_socket(driver), address)));
+    ops.push(accept(&tcp_listener(driver, 9).0));
     ops.push(poll(&full, Interest::Write));
     for (number, op) in (first + 100..).zip(ops) {
         driver.submit(crate::sys::Token(number), op);
     }
     peers
 }
-
-trait Peer: Read + Write {}
-impl<T: Read + Write> Peer for T {}

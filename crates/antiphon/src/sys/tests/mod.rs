@@ -9,6 +9,7 @@ mod datagram;
 mod incoming;
 mod lab;
 mod lifetime;
+mod peer;
 mod sleep;
 mod stream;
 
@@ -23,6 +24,18 @@ use self::stream::*;
 use super::choose::Wish;
 
 macro_rules! on_each_driver {
+    (
+        all: $($shared:ident)*;
+        $($run:ident: $($test:ident)*;)*
+    ) => {
+        mod simulator {
+            $(#[test] fn $shared() { super::run(super::Wish::VirtualTime, stringify!($shared), super::$shared); })*
+        }
+        on_each_driver! {
+            run: $($shared)*;
+            $($run: $($test)*;)*
+        }
+    };
     ($($run:ident: $($test:ident)*;)*) => {
         mod readiness {
             $($(#[test] fn $test() { super::$run(super::Wish::Readiness, stringify!($test), super::$test); })*)*
@@ -34,7 +47,7 @@ macro_rules! on_each_driver {
 }
 
 on_each_driver! {
-    run:
+    all:
         a_connect_succeeds
         a_connect_is_refused
         a_receive_appends_what_there_is
@@ -42,11 +55,8 @@ on_each_driver! {
         a_peek_leaves_the_bytes
         the_end_of_a_stream_is_zero
         a_reset_is_an_error
-        a_send_takes_a_part_and_waits_for_room
         a_poll_waits_for_readiness
         a_socket_reads_and_writes_at_the_same_time
-        urgent_data_hides_no_bytes
-        a_stream_arrives_whole
         what_arrives_is_told_or_handed_out
         what_came_between_two_waits_is_told
         more_than_a_buffer_holds_stays_in_order
@@ -64,7 +74,6 @@ on_each_driver! {
         a_cancel_after_the_start_wins
         each_kind_is_cancelled
         a_result_wins_over_a_late_cancel
-        a_cancel_racing_bytes_loses_none
         ten_thousand_are_cancelled_unstarted
         ten_thousand_are_cancelled
         a_cancelled_operation_among_others
@@ -80,9 +89,17 @@ on_each_driver! {
         a_kick_among_many_submissions_counts
         a_sleep_ends_at_its_deadline
         a_moment_that_is_past_does_not_sleep
-        completions_come_before_the_deadline
         entropy_differs
     ;
+    // Peers that are other threads, and what TCP has and the simulation has not.
+    run:
+        a_send_takes_a_part_and_waits_for_room
+        urgent_data_hides_no_bytes
+        a_stream_arrives_whole
+        a_cancel_racing_bytes_loses_none
+        completions_come_before_the_deadline
+    ;
+    // Descriptors.
     run_alone:
         no_descriptor_is_left
         a_number_is_used_again

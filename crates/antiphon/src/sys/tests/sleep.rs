@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::lab::{Lab, unix_pair};
+use super::lab::Lab;
 
 pub(super) fn a_kick_ends_the_sleep(lab: &mut Lab) {
     let kick = lab.driver.kick();
@@ -34,13 +34,13 @@ pub(super) fn a_kick_before_the_sleep_counts(lab: &mut Lab) {
     }
     // The worker's box outlives the driver by a moment, so a kick may come late.
     let kick = lab.driver.kick();
-    lab.driver = Box::new(crate::sys::VirtualTime::new());
+    lab.driver = Box::new(crate::sys::Simulator::new());
     kick.kick();
 }
 
 /// More is submitted than the kernel takes at once, so it has to be told several times before the sleep.
 pub(super) fn a_kick_among_many_submissions_counts(lab: &mut Lab) {
-    let (socket, _peer) = unix_pair();
+    let (socket, _peer) = lab.unix_pair();
     let kick = lab.driver.kick();
     for _ in 0..10 {
         for _ in 0..1000 {
@@ -62,16 +62,17 @@ pub(super) fn a_sleep_ends_at_its_deadline(lab: &mut Lab) {
 }
 
 pub(super) fn a_moment_that_is_past_does_not_sleep(lab: &mut Lab) {
-    let (socket, _peer) = unix_pair();
+    let (socket, _peer) = lab.unix_pair();
     lab.recv(&socket, 9);
     // If it slept it would sleep for ever: nothing happens to the socket.
     for _ in 0..3 {
-        lab.driver.wait(Some(lab.driver.now()), &mut Vec::new());
+        lab.take_in();
     }
 }
 
 pub(super) fn completions_come_before_the_deadline(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, peer) = lab.unix_pair();
+    let mut peer = peer.into_kernel();
     let token = lab.recv(&socket, 9);
     lab.assert_idle();
     let writer = thread::spawn(move || peer.write_all(b"x").unwrap());

@@ -1,34 +1,33 @@
 //! Connections.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::lab::{Lab, connect, poll, recv, send, tcp_listener, tcp_pair, tcp_socket, unix_pair};
+use super::lab::{Lab, connect, poll, recv, send};
 use crate::sys::{Interest, Op};
 
 pub(super) fn a_connect_succeeds(lab: &mut Lab) {
-    let (_listener, address) = tcp_listener();
-    let socket = tcp_socket();
+    let (_listener, address) = lab.tcp_listener();
+    let socket = lab.tcp_socket();
     let token = lab.submit(connect(&socket, address));
     assert_eq!(lab.last(token).0.unwrap(), 0);
-    assert!(rustix::net::getpeername(&socket).is_ok());
+    assert!(socket.peer_address().is_ok());
     lab.assert_over();
 }
 
 pub(super) fn a_connect_is_refused(lab: &mut Lab) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = lab.tcp_listener();
     drop(listener);
-    let token = lab.submit(connect(&tcp_socket(), address));
+    let socket = lab.tcp_socket();
+    let token = lab.submit(connect(&socket, address));
     assert_eq!(lab.errno(token), Errno::CONNREFUSED.raw_os_error());
     lab.assert_over();
 }
 
 pub(super) fn a_receive_appends_what_there_is(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     let mut buffer = Vec::with_capacity(6);
     buffer.extend_from_slice(b"ab");
     let token = lab.submit(Op::RecvFrom {
@@ -55,7 +54,7 @@ pub(super) fn a_receive_appends_what_there_is(lab: &mut Lab) {
 }
 
 pub(super) fn a_receive_without_room_is_empty(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     peer.write_all(b"x").unwrap();
     let token = lab.submit(Op::RecvFrom {
         address: None,
@@ -68,7 +67,7 @@ pub(super) fn a_receive_without_room_is_empty(lab: &mut Lab) {
 }
 
 pub(super) fn a_peek_leaves_the_bytes(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let op = Op::RecvFrom {
         address: None,
         socket: Rc::clone(&socket),
@@ -85,7 +84,7 @@ pub(super) fn a_peek_leaves_the_bytes(lab: &mut Lab) {
 }
 
 pub(super) fn the_end_of_a_stream_is_zero(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, mut peer) = lab.tcp_pair();
     let token = lab.recv(&socket, 9);
     lab.assert_idle();
     peer.write_all(b"bye").unwrap();
@@ -99,12 +98,11 @@ pub(super) fn the_end_of_a_stream_is_zero(lab: &mut Lab) {
 }
 
 pub(super) fn a_reset_is_an_error(lab: &mut Lab) {
-    let (socket, peer) = tcp_pair();
+    let (socket, peer) = lab.tcp_pair();
     let token = lab.recv(&socket, 9);
     lab.assert_idle();
     // To close with nothing left to wait for is to reset.
-    let linger = Some(std::time::Duration::ZERO);
-    rustix::net::sockopt::set_socket_linger(&peer, linger).unwrap();
+    peer.linger_not();
     drop(peer);
     assert_eq!(lab.errno(token), Errno::CONNRESET.raw_os_error());
     // The process lives on, and the error is of the call, not a signal.
@@ -114,7 +112,8 @@ pub(super) fn a_reset_is_an_error(lab: &mut Lab) {
 }
 
 pub(super) fn a_send_takes_a_part_and_waits_for_room(lab: &mut Lab) {
-    let (socket, mut peer) = tcp_pair();
+    let (socket, peer) = lab.tcp_pair();
+    let mut peer = peer.into_kernel();
     let bytes: Vec<u8> = (0..16u32 << 20)
         .map(|number| (number % 251) as u8)
         .collect();
@@ -145,7 +144,7 @@ pub(super) fn a_send_takes_a_part_and_waits_for_room(lab: &mut Lab) {
 }
 
 pub(super) fn a_poll_waits_for_readiness(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let write = lab.submit(poll(&socket, Interest::Write));
     assert_eq!(lab.last(write).0.unwrap(), 0);
     let read = lab.submit(poll(&socket, Interest::Read));
@@ -159,7 +158,7 @@ pub(super) fn a_poll_waits_for_readiness(lab: &mut Lab) {
 }
 
 pub(super) fn a_socket_reads_and_writes_at_the_same_time(lab: &mut Lab) {
-    let (socket, mut peer) = unix_pair();
+    let (socket, mut peer) = lab.unix_pair();
     let reading = lab.submit(recv(&socket, 9));
     let full = loop {
         let token = lab.submit(send(&socket, &vec![7; 1 << 16]));
@@ -170,7 +169,7 @@ pub(super) fn a_socket_reads_and_writes_at_the_same_time(lab: &mut Lab) {
     };
     peer.write_all(b"in").unwrap();
     assert_eq!(lab.count(reading), (2, b"in".to_vec()));
-    peer.set_nonblocking(true).unwrap();
+    peer.wait_for_nothing();
     let mut sink = vec![0; 1 << 16];
     while peer.read(&mut sink).is_ok() {}
     assert!(lab.count(full).0 > 0);
@@ -181,7 +180,10 @@ pub(super) fn a_socket_reads_and_writes_at_the_same_time(lab: &mut Lab) {
 /// the exception: a receive stops at the mark, and the bytes behind it have no event of their own.
 pub(super) fn urgent_data_hides_no_bytes(lab: &mut Lab) {
     use rustix::net::{SendFlags, send};
-    let (socket, mut peer) = tcp_pair();
+    let (socket, peer) = lab.tcp_pair();
+    let super::lab::Peer::Tcp(mut peer) = peer else {
+        panic!("a simulation has no urgent data")
+    };
     let token = lab.recv(&socket, 9);
     lab.assert_idle();
     peer.write_all(b"first").unwrap();
@@ -200,7 +202,8 @@ pub(super) fn urgent_data_hides_no_bytes(lab: &mut Lab) {
 /// The peer writes and closes while we read. However the bytes, the end and the attempts interleave, all of it arrives.
 pub(super) fn a_stream_arrives_whole(lab: &mut Lab) {
     for round in 0..200usize {
-        let (socket, mut peer) = tcp_pair();
+        let (socket, peer) = lab.tcp_pair();
+        let mut peer = peer.into_kernel();
         let writer = std::thread::spawn(move || {
             for part in 0..round % 7 {
                 peer.write_all(&vec![7; 1 + round * 31 % 97]).unwrap();

@@ -14,6 +14,7 @@ use rustix::net::addr::SocketAddrStorage;
 use super::pool::{self, Pool};
 use crate::sys::address;
 use crate::sys::op::{Address, Interest, Op, Output, Token};
+use crate::sys::socket::Socket;
 
 /// An operation, and the memory that the kernel needs beside the operation's own.
 #[derive(Debug)]
@@ -73,8 +74,10 @@ pub(super) enum Answer {
 
 impl Flight {
     /// # Errors
-    /// What is wrong with the operation's address, if it can't be encoded.
+    /// What is wrong with the operation's address, if it can't be encoded; [`Unsupported`](io::ErrorKind::Unsupported) if its
+    /// socket is a simulated one.
     pub(super) fn message(op: &Op) -> io::Result<Vec<Message>> {
+        op.socket().require_kernel()?;
         Ok(match op {
             Op::Connect { address, .. } | Op::SendTo { address, .. } => vec![Message::to(address)?],
             Op::RecvFrom { .. } => vec![Message::from_anyone()],
@@ -172,7 +175,8 @@ impl Flight {
         match &mut self.op {
             Op::Accept { .. } => {
                 // SAFETY: the kernel has opened this descriptor for us, and told nobody else.
-                Answer::One(Output::Accepted(unsafe { OwnedFd::from_raw_fd(result) }))
+                let fd = unsafe { OwnedFd::from_raw_fd(result) };
+                Answer::One(Output::Accepted(Rc::new(Socket::new(fd))))
             }
             Op::RecvFrom {
                 buffer, address, ..

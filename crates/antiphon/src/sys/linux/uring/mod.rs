@@ -184,10 +184,12 @@ impl Driver for Uring {
     /// What an [`Op::Incoming`] has taken was handed out by the wait that saw it, and the kernel takes no more between two
     /// waits: see [`Setup`]. So bytes stay in their order.
     fn try_recv(&mut self, socket: &Rc<Socket>, room: Room<'_>) -> Poll<io::Result<Received>> {
+        socket.require_kernel()?;
         attempt::receive(socket, room).map_err(Into::into)
     }
 
     fn try_send(&mut self, socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        socket.require_kernel()?;
         attempt::transmit(socket, bufs).map_err(Into::into)
     }
 
