@@ -16,6 +16,8 @@ pub(crate) enum Row {
     Oneshot,
     Mpsc,
     Mutex,
+    Unblock,
+    Unblock100,
     Idle,
 }
 
@@ -30,7 +32,7 @@ pub(crate) enum Unit {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::SpawnJoin,
         Self::SpawnSerial,
         Self::Yield1,
@@ -44,6 +46,8 @@ impl Row {
         Self::Oneshot,
         Self::Mpsc,
         Self::Mutex,
+        Self::Unblock,
+        Self::Unblock100,
         Self::Idle,
     ];
 
@@ -63,6 +67,8 @@ impl Row {
             Self::Oneshot => "oneshot",
             Self::Mpsc => "mpsc",
             Self::Mutex => "mutex",
+            Self::Unblock => "unblock",
+            Self::Unblock100 => "unblock-100",
             Self::Idle => "idle-task",
         }
     }
@@ -83,6 +89,8 @@ impl Row {
             Self::Oneshot => "make a oneshot channel, send, receive",
             Self::Mpsc => "send and receive a message over a channel of 128",
             Self::Mutex => "lock and unlock a free mutex",
+            Self::Unblock => "call a closure on another thread and await it, one by one",
+            Self::Unblock100 => "the same, a hundred at a time",
             Self::Idle => "a task that waits, of a million",
         }
     }
@@ -96,6 +104,7 @@ impl Row {
             Self::SleepDropped => 0.7,
             Self::PingPongEvent | Self::PingPongChannel => 0.3,
             Self::SleepFired | Self::Oneshot | Self::Mpsc | Self::Mutex | Self::Idle => 1.0,
+            Self::Unblock | Self::Unblock100 => 1.0,
         }
     }
 

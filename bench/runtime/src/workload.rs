@@ -33,6 +33,8 @@ pub(crate) async fn measure<R: Meet>(runtime: R, row: Row) -> Sample {
         Row::Oneshot => oneshot(runtime).await,
         Row::Mpsc => mpsc(runtime).await,
         Row::Mutex => mutex(runtime).await,
+        Row::Unblock => unblock(runtime).await,
+        Row::Unblock100 => unblock_100(runtime).await,
         Row::Idle => idle(runtime).await,
     }
 }
@@ -282,6 +284,30 @@ async fn mutex<R: Meet>(runtime: R) -> Sample {
             black_box(&mutex);
         }
         TIMES
+    })
+    .await
+}
+
+async fn unblock<R: Meet>(runtime: R) -> Sample {
+    const TIMES: u64 = 200;
+    sample::time(runtime, BATCHES, async move || {
+        for n in 0..TIMES {
+            assert_eq!(R::unblock(black_box(n)).await, n);
+        }
+        TIMES
+    })
+    .await
+}
+
+async fn unblock_100<R: Meet>(runtime: R) -> Sample {
+    const TASKS: u64 = 100;
+    sample::time(runtime, BATCHES, async move || {
+        let call = |n| runtime.spawn(async move || R::unblock(black_box(n)).await);
+        let calls: Vec<_> = (0..TASKS).map(call).collect();
+        for (n, call) in (0..TASKS).zip(calls) {
+            assert_eq!(R::join(call).await, n);
+        }
+        TASKS
     })
     .await
 }

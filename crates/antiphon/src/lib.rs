@@ -36,6 +36,7 @@
 //!   dropped. [`group`], [`race`], [`join`] and their kin: tasks that borrow, and end before the block that they are in does.
 //! - [`context`]: blocks that are left in good order, however they end.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
+//! - [`thread`]: closures that block ([`unblock`]), channels between threads, and the way into a loop from elsewhere ([`Handle`]).
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
 //! # How it works
@@ -48,7 +49,7 @@
 //! same.
 //!
 //! # What is not here
-//! - One loop uses one thread. There are no files, processes or signals, and no pool of threads for blocking work.
+//! - One loop uses one thread. There are no files, processes or signals; [`unblock`] calls those of the standard library.
 //! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
 //!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
@@ -70,6 +71,7 @@ mod scope;
 pub mod sync;
 mod sys;
 mod task;
+pub mod thread;
 pub mod time;
 mod wait;
 mod worker;
@@ -89,3 +91,4 @@ pub use crate::scope::{
 pub use crate::task::{
     JoinHandle, TaskBuilder, TaskError, TaskId, TaskLocal, YieldNow, spawn, yield_now,
 };
+pub use crate::thread::{Handle, block_on, unblock};

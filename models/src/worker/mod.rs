@@ -1,5 +1,8 @@
 //! A worker with the library's wakers and mailbox, and as little as possible of the rest.
 
+#[path = "../../../crates/antiphon/src/worker/door.rs"]
+#[allow(dead_code, reason = "what only looks is left out")]
+mod door;
 mod mailbox;
 #[allow(
     dead_code,
@@ -15,7 +18,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use self::mailbox::Inbox;
+use loom::sync::{Mutex, MutexGuard};
+
+use self::mailbox::{Inbox, deliver};
 use self::waker::Address;
 use crate::bell::Bell;
 
@@ -30,6 +35,18 @@ pub struct Worker {
     bell: Arc<Bell>,
     slots: RefCell<Vec<Slot>>,
     ready: RefCell<VecDeque<Address>>,
+    door: RefCell<Option<Arc<door::Door>>>,
+}
+
+/// A worker's door, as other threads hold it.
+#[derive(Clone)]
+pub struct Door(Arc<door::Door>);
+
+impl Door {
+    /// Has `visit` called on the worker's thread. Returns `false` if it was refused; it was dropped then.
+    pub fn push(&self, visit: impl FnOnce() + Send + 'static) -> bool {
+        self.0.push(Box::new(visit)).is_ok()
+    }
 }
 
 #[derive(Default)]
@@ -59,12 +76,14 @@ pub fn try_run<T>(f: impl FnOnce(&Worker) -> T) -> Option<T> {
         bell,
         slots: RefCell::default(),
         ready: RefCell::default(),
+        door: RefCell::default(),
     });
     drop(kick);
     // A model that has failed is over: unwinding must not go on in it.
     let worker = ManuallyDrop::new(worker);
     set_current(Some(Rc::clone(&worker)));
     let result = f(&worker);
+    worker.shut_the_door();
     set_current(None);
     drop(ManuallyDrop::into_inner(worker));
     Some(result)
@@ -164,9 +183,32 @@ impl Worker {
         let mut taken = Vec::new();
         self.inbox.take(&mut taken);
         for address in &taken {
-            self.make_ready(*address);
+            if address.is_door() {
+                self.let_in();
+            } else {
+                self.make_ready(*address);
+            }
         }
         taken.len()
+    }
+
+    /// Its door, opened for the first who asks.
+    pub fn door(&self) -> Door {
+        let mut door = self.door.borrow_mut();
+        let open = || Arc::new(door::Door::open(self.id()));
+        Door(Arc::clone(door.get_or_insert_with(open)))
+    }
+
+    fn let_in(&self) {
+        let door = self.door.borrow().clone();
+        for visit in door.map(|door| door.take()).into_iter().flatten() {
+            visit();
+        }
+    }
+
+    fn shut_the_door(&self) {
+        let door = self.door.take();
+        drop(door.map(|door| door.close()));
     }
 
     fn make_ready(&self, address: Address) {

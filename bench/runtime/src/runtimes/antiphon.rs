@@ -100,6 +100,12 @@ impl Meet for Antiphon {
         receiver.await.expect("the value was sent")
     }
 
+    async fn unblock(value: u64) -> u64 {
+        antiphon::unblock(move || value)
+            .await
+            .expect("the closure returns")
+    }
+
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)
     }

@@ -87,6 +87,12 @@ impl Meet for Compio {
         receiver.await.expect("the value was sent")
     }
 
+    async fn unblock(value: u64) -> u64 {
+        compio::runtime::spawn_blocking(move || value)
+            .await
+            .expect("the closure returns")
+    }
+
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)
     }

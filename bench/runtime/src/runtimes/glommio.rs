@@ -82,6 +82,10 @@ impl Meet for Glommio {
         receiver.await.expect("the value was sent")
     }
 
+    async fn unblock(value: u64) -> u64 {
+        glommio::executor().spawn_blocking(move || value).await
+    }
+
     fn mutex() -> RwLock<u64> {
         RwLock::new(0)
     }

@@ -101,6 +101,9 @@ pub(crate) trait Meet: Runtime {
     /// Sends `value` through a channel of its own and receives it.
     async fn oneshot(value: u64) -> u64;
 
+    /// Calls a closure that returns `value` on a thread that may block, and awaits it.
+    async fn unblock(value: u64) -> u64;
+
     fn mutex() -> Self::Mutex;
     async fn lock_and_set(mutex: &Self::Mutex, value: u64);
 }

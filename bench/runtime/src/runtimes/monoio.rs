@@ -6,6 +6,7 @@ use std::time::Duration;
 use local_sync::mpsc::bounded;
 use local_sync::oneshot;
 use local_sync::semaphore::Semaphore;
+use monoio::blocking::DefaultThreadPool;
 use monoio::task::JoinHandle;
 use monoio::{FusionDriver, RuntimeBuilder};
 
@@ -21,7 +22,9 @@ impl Runtime for Monoio {
     where
         F: AsyncFnOnce(Self) -> T,
     {
-        let builder = RuntimeBuilder::<FusionDriver>::new().enable_timer();
+        let builder = RuntimeBuilder::<FusionDriver>::new()
+            .enable_timer()
+            .attach_thread_pool(Box::new(DefaultThreadPool::new(4)));
         let mut runtime = builder.build().map_err(|error| error.to_string())?;
         Ok(runtime.block_on(main(Self)))
     }
@@ -81,6 +84,12 @@ impl Meet for Monoio {
         let (sender, receiver) = oneshot::channel();
         sender.send(value).expect("the receiver is alive");
         receiver.await.expect("the value was sent")
+    }
+
+    async fn unblock(value: u64) -> u64 {
+        monoio::spawn_blocking(move || value)
+            .await
+            .expect("the closure returns")
     }
 
     fn mutex() -> Self::Mutex {

@@ -87,6 +87,10 @@ impl Meet for Smol {
         receiver.await.expect("the value was sent")
     }
 
+    async fn unblock(value: u64) -> u64 {
+        blocking::unblock(move || value).await
+    }
+
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)
     }

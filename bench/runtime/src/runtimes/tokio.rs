@@ -82,6 +82,12 @@ impl Meet for Tokio {
         receiver.await.expect("the value was sent")
     }
 
+    async fn unblock(value: u64) -> u64 {
+        tokio::task::spawn_blocking(move || value)
+            .await
+            .expect("the closure returns")
+    }
+
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)
     }

@@ -102,6 +102,18 @@ pub(crate) trait Driver {
     /// one, or a kick, or `until`; `None` has no end, and a moment that is past does not sleep at all.
     fn wait(&mut self, until: Option<Instant>, done: &mut Vec<Completion>);
 
+    /// Returns `true` if the clock jumps to the next deadline instead of waiting for it.
+    fn jumps(&self) -> bool {
+        false
+    }
+
+    /// Called before [`wait`](Self::wait) while another thread is at work for this one. A clock that jumps stands still then:
+    /// it really sleeps until a kick, or for as long as it is to `latest`, and returns `true`: nothing else is to be
+    /// waited for. Others wait as ever.
+    fn stand_still(&mut self, _latest: Option<Instant>) -> bool {
+        false
+    }
+
     /// The operations that have no last completion yet.
     fn in_flight(&self) -> usize;
 }

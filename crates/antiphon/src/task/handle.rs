@@ -85,9 +85,10 @@ impl TaskBuilder {
     }
 }
 
+/// Starts a task with this line as its origin.
 #[track_caller]
 #[inline]
-fn start<F: Future + 'static>(
+pub(crate) fn start<F: Future + 'static>(
     future: F,
     name: Option<Box<str>>,
     origin: &'static Location<'static>,

@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::scope::Cancelled;
 
 pub(crate) use self::cell::{Header, Task};
+pub(crate) use self::handle::start;
 pub(crate) use self::locals::Locals;
 
 pub use self::handle::{JoinHandle, TaskBuilder, spawn};
@@ -184,7 +185,7 @@ const _: () = {
     crosses::<TaskError>();
 };
 
-fn panic_message<'a>(payload: &'a (dyn Any + Send + 'static)) -> Option<&'a str> {
+pub(crate) fn panic_message<'a>(payload: &'a (dyn Any + Send + 'static)) -> Option<&'a str> {
     payload
         .downcast_ref::<&str>()
         .copied()

@@ -12,6 +12,8 @@
 //! The clock is read once a turn.
 
 mod current;
+mod door;
+mod helpers;
 mod mailbox;
 mod table;
 #[cfg(test)]
@@ -25,10 +27,12 @@ use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use self::mailbox::Inbox;
+use self::helpers::Helpers;
+use self::mailbox::{Inbox, deliver};
 use self::table::Table;
 use crate::explore::probe;
 use crate::pool;
@@ -38,6 +42,8 @@ use crate::task::{Header, Locals, Task, TaskId};
 use crate::wait::{Waits, Wheel};
 
 pub(crate) use self::current::{current, enter, try_current};
+pub(crate) use self::door::Door;
+pub(crate) use self::helpers::Help;
 pub(crate) use self::mailbox::Kick;
 pub(crate) use self::waker::Address;
 
@@ -72,6 +78,10 @@ pub(crate) struct Worker {
     clock: Cell<u64>,
     operations: Operations,
     driver: RefCell<Box<dyn Driver>>,
+    /// Where other threads come in. Opened for the first who wants to know it, and closed when the run ends.
+    door: RefCell<Option<Arc<Door>>>,
+    /// Who is at work for this worker elsewhere, if its clock has to wait for them.
+    helpers: Option<Arc<Helpers>>,
     /// The task whose step is under way, or was last in this turn; `NOBODY` while the loop does its own work.
     running: Cell<Address>,
     /// Tasks spawned so far.
@@ -103,6 +113,10 @@ impl Worker {
             now: Cell::new(now),
             clock: Cell::new(0),
             operations: Operations::default(),
+            door: RefCell::new(None),
+            helpers: driver
+                .jumps()
+                .then(|| Arc::new(Helpers::new(driver.kick()))),
             driver: RefCell::new(driver),
             running: Cell::new(Address::NOBODY),
             spawned: Cell::new(0),
@@ -167,7 +181,7 @@ impl Worker {
         self.running.set(Address::NOBODY);
         self.tick();
         let may_sleep = !self.table.has_ready() && self.inbox.park();
-        let until = if may_sleep {
+        let until = if may_sleep && !self.stand_still(latest) {
             let deadline = self.wheel.next_deadline(self);
             deadline.into_iter().chain(latest).min()
         } else {
@@ -181,8 +195,28 @@ impl Worker {
         if self.inbox.has_mail() || may_sleep {
             self.inbox.take(&mut heap.delivered);
             for address in heap.delivered.drain(..) {
-                self.make_ready(address);
+                if address.is_door() {
+                    self.let_in();
+                } else {
+                    self.make_ready(address);
+                }
             }
+        }
+    }
+
+    /// Waits for those who are at work elsewhere, if the clock would jump meanwhile. Returns `true` if it has waited.
+    fn stand_still(&self, latest: Option<Instant>) -> bool {
+        let are_at_work = |helpers: &Arc<Helpers>| helpers.are_at_work();
+        self.helpers.as_ref().is_some_and(are_at_work)
+            && self.driver.borrow_mut().stand_still(latest)
+    }
+
+    /// Calls what came from other threads.
+    #[cold]
+    fn let_in(&self) {
+        let door = self.door.borrow().clone();
+        for visit in door.map(|door| door.take()).into_iter().flatten() {
+            contain(visit);
         }
     }
 
@@ -324,7 +358,16 @@ impl Worker {
                 }
             }
         }
+        self.shut_the_door();
         self.drain();
+    }
+
+    /// Lets nobody in any more, and drops who waits.
+    fn shut_the_door(&self) {
+        let door = self.door.take();
+        for visit in door.map(|door| door.close()).into_iter().flatten() {
+            contain(|| drop(visit));
+        }
     }
 
     /// Cancels the operations that are left, and waits for their completions, so that the kernel writes to no memory of
@@ -358,6 +401,17 @@ impl Worker {
 
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Where other threads come in, as long as this run lasts.
+    pub(crate) fn door(&self) -> Arc<Door> {
+        let mut door = self.door.borrow_mut();
+        Arc::clone(door.get_or_insert_with(|| Arc::new(Door::open(self.id()))))
+    }
+
+    /// Counts another thread that is to bring something, until what is returned is dropped, if the clock has to wait for it.
+    pub(crate) fn begin_help(&self) -> Option<Help> {
+        self.helpers.as_ref().map(Helpers::begin)
     }
 
     /// The driver, for one call: nothing of the user's runs meanwhile.
@@ -499,6 +553,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // A destructor of the last run may have opened it again.
+        self.shut_the_door();
         pool::trim();
     }
 }

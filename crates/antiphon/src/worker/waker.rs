@@ -54,6 +54,17 @@ impl Address {
         Self(worker << (SLOT_BITS + GENERATION_BITS) | generation << SLOT_BITS | u64::from(slot))
     }
 
+    /// The address of a worker's [door](super::door), which has the slot that no task has.
+    #[inline]
+    pub(crate) const fn door(worker: u16) -> Self {
+        Self((worker as u64) << (SLOT_BITS + GENERATION_BITS) | SLOTS_MAX as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn is_door(self) -> bool {
+        self.slot() == SLOTS_MAX
+    }
+
     /// The generation of the next task in the same slot. They come round.
     #[inline]
     pub(crate) const fn next_generation(generation: u32) -> u32 {
@@ -147,6 +158,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_door_is_no_task() {
+        let door = Address::door(4095);
+        assert!(door.is_door() && door != Address::NOBODY);
+        assert_eq!(door.worker(), 4095);
+        assert!(!Address::new(4095, 0, SLOTS_MAX - 1).is_door());
     }
 
     #[test]

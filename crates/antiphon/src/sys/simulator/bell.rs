@@ -1,6 +1,7 @@
 //! What other threads ring, which may still wake tasks.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::worker::Kick;
 
@@ -21,6 +22,15 @@ impl Bell {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         *is_rung = false;
+    }
+
+    /// The same, no longer than `timeout`. Returns `false` if it was not rung.
+    pub(super) fn wait_timeout(&self, timeout: Duration) -> bool {
+        let (mut is_rung, _) = self
+            .rung
+            .wait_timeout_while(self.lock(), timeout, |is_rung| !*is_rung)
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *is_rung)
     }
 
     /// Returns `true` if it was rung since the last time.

@@ -360,6 +360,27 @@ impl Driver for Simulator {
         parked::report(&mut self.done, self.order.as_mut(), done);
     }
 
+    fn jumps(&self) -> bool {
+        true
+    }
+
+    fn stand_still(&mut self, latest: Option<Instant>) -> bool {
+        self.work_off();
+        if !self.done.is_empty() || !self.due.is_empty() {
+            return false;
+        }
+        match latest {
+            Some(latest) => {
+                let most = latest.saturating_duration_since(self.clock.now());
+                if !self.bell.wait_timeout(most) {
+                    self.clock.advance(latest);
+                }
+            }
+            None => self.bell.wait(),
+        }
+        true
+    }
+
     fn in_flight(&self) -> usize {
         self.parked.len() + self.done_last
     }
