@@ -39,6 +39,7 @@ const UNSAFE: &[&str] = &[
     "crates/antiphon/src/sys/linux/uring/mod.rs",
     "crates/antiphon/src/sys/linux/uring/pool.rs",
     "crates/antiphon/src/sys/linux/uring/ring.rs",
+    "crates/antiphon/src/sys/signals/sigaction.rs",
     "crates/antiphon/src/sys/unix.rs",
     "crates/antiphon/src/task/cell.rs",
     "crates/antiphon/src/worker/current.rs",

@@ -35,6 +35,7 @@
 //! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
 //!   dropped. [`group`], [`race`], [`join`] and their kin: tasks that borrow, and end before the block that they are in does.
 //! - [`context`]: blocks that are left in good order, however they end.
+//! - [`signal`]: signals as they come; and how Ctrl-C and SIGTERM end a program in good order.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`thread`]: closures that block ([`unblock`]), channels between threads, and the way into a loop from elsewhere ([`Handle`]).
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
@@ -49,7 +50,7 @@
 //! same.
 //!
 //! # What is not here
-//! - One loop uses one thread. There are no files, processes or signals; [`unblock`] calls those of the standard library.
+//! - One loop uses one thread. There are no files and no processes; [`unblock`] calls those of the standard library.
 //! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
 //!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
@@ -68,6 +69,7 @@ mod pool;
 mod random;
 mod runtime;
 mod scope;
+pub mod signal;
 pub mod sync;
 mod sys;
 mod task;
@@ -83,7 +85,7 @@ pub use crate::group::{
 };
 pub use crate::look::{ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
 pub use crate::random::fill_random;
-pub use crate::runtime::{DriverKind, Runtime, RuntimeBuilder, run};
+pub use crate::runtime::{DriverKind, OnSignals, Runtime, RuntimeBuilder, run};
 pub use crate::scope::{
     CancelReason, CancelScope, Cancelled, Grace, Killed, Outcome, ScopeId, droppable,
     find_cancelled, finish, is_cancelled, shield,

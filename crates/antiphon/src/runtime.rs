@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use crate::sys::{Choice, Decision, Wish, choose};
-use crate::worker::{BUDGET_DEFAULT, GRACE_DEFAULT, Worker};
+use crate::worker::{BUDGET_DEFAULT, GRACE_DEFAULT, SIGNAL_GRACE_DEFAULT, Settings, Watch, Worker};
 
 /// Runs `main` on this thread, with everything that it spawns, and returns what it returns.
 ///
 /// When `main` ends, the tasks that are left are cancelled: each wait of theirs ends with [`Cancelled`](crate::Cancelled), and
 /// they have a second to clean up ([`grace`](RuntimeBuilder::grace)). What has not ended by then is dropped, and named on
 /// standard error. The kernel's answers to their operations are waited for.
+///
+/// On the program's main thread the first Ctrl-C or SIGTERM cancels everything, `main` first of all, and what `main` then
+/// returns is returned. The second one ends the process, and so does a `main` that does not end within
+/// [8 seconds](RuntimeBuilder::signal_grace): see [`signal`](crate::signal).
 ///
 /// # Panics
 /// If a loop is running on this thread already, if the system refuses what a loop needs, and with whatever `main` panics.
@@ -76,6 +81,21 @@ pub enum DriverKind {
     VirtualTime,
 }
 
+/// What SIGINT and SIGTERM do to a run: see [`signal`](crate::signal).
+///
+/// Whatever is chosen, it is only so for a signal that has its default action when the run begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnSignals {
+    /// They cancel it if it is on the program's main thread, and not in virtual time.
+    #[default]
+    Auto,
+    /// They cancel it, on any thread. In several runs at one time they cancel each.
+    Cancel,
+    /// They do to the process what they do without a loop.
+    Leave,
+}
+
 /// A [`Runtime`] to be.
 #[derive(Clone, Debug)]
 #[must_use = "a runtime is made by `build`"]
@@ -83,6 +103,8 @@ pub struct RuntimeBuilder {
     driver: DriverKind,
     budget: u32,
     grace: Duration,
+    on_signals: OnSignals,
+    signal_grace: Duration,
 }
 
 impl Runtime {
@@ -92,6 +114,8 @@ impl Runtime {
             driver: DriverKind::Auto,
             budget: BUDGET_DEFAULT,
             grace: GRACE_DEFAULT,
+            on_signals: OnSignals::Auto,
+            signal_grace: SIGNAL_GRACE_DEFAULT,
         }
     }
 
@@ -137,9 +161,48 @@ impl RuntimeBuilder {
     /// Sets for how long the tasks that are left when the main task ends may go on, once they were cancelled; a second, if it
     /// is not said.
     ///
-    /// What has not ended by then is dropped where it is, and named on standard error.
+    /// What has not ended by then is dropped where it is, and named on standard error. It bounds the exits of context managers
+    /// in those tasks as well: one that is dropped is reported with its line. Their own
+    /// [`Grace`](crate::context::Grace) is longer, if nothing is said; a task whose exit matters is better awaited by the main
+    /// task.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Says what SIGINT and SIGTERM do. [`OnSignals::Auto`], if it is not said.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::{CancelReason, Cancelled, OnSignals, Runtime, signal::Kind, time};
+    /// # use rustix::process::{Signal, getpid, kill_process};
+    /// use std::time::Duration;
+    ///
+    /// let builder = Runtime::builder().on_signals(OnSignals::Cancel);
+    /// let result = builder.build()?.run(async || {
+    ///     # kill_process(getpid(), Signal::TERM).unwrap();
+    ///     // … kill
+    ///     time::sleep(Duration::from_secs(3600)).await
+    /// });
+    /// assert_eq!(result.unwrap_err().reason(), &CancelReason::Signal(Kind::TERMINATE));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub const fn on_signals(mut self, on_signals: OnSignals) -> Self {
+        self.on_signals = on_signals;
+        self
+    }
+
+    /// Sets for how long the main task may go on when a signal has cancelled it; 8 seconds, if it is not said.
+    ///
+    /// Then it is named on standard error with the tasks that are left and what each waits for, all are dropped, and the process
+    /// dies of the signal: `run` has nothing to return. If it ends in time, the tasks that are left have their
+    /// [`grace`](Self::grace) as always.
+    ///
+    /// 8 seconds are longer than the 5 after which the exit of a context manager is [cancelled](crate::context::Grace), and,
+    /// with the second of the rest, shorter than the 10 that container engines wait before they send SIGKILL. An exit that
+    /// may take longer wants more here as well. What is cut short is never silent: the exit is reported with its line.
+    pub const fn signal_grace(mut self, grace: Duration) -> Self {
+        self.signal_grace = grace;
         self
     }
 
@@ -147,7 +210,18 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// What the system says when it refuses the descriptors that a loop needs.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if signals are asked for in virtual time, where there are none.
     pub fn build(self) -> io::Result<Runtime> {
+        let is_in_virtual_time = self.driver == DriverKind::VirtualTime;
+        let watches = match self.on_signals {
+            OnSignals::Auto => !is_in_virtual_time && is_main_thread(),
+            OnSignals::Cancel if is_in_virtual_time => {
+                let why = "there are no signals in virtual time";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
+            OnSignals::Cancel => true,
+            OnSignals::Leave => false,
+        };
         let Choice { driver, decision } = choose(match self.driver {
             DriverKind::Auto => Wish::Best,
             DriverKind::Uring => Wish::Uring,
@@ -155,10 +229,24 @@ impl RuntimeBuilder {
             DriverKind::VirtualTime => Wish::VirtualTime,
         })?;
         Ok(Runtime {
-            worker: Worker::new(driver, self.budget, self.grace),
+            worker: Worker::new(
+                driver,
+                Settings {
+                    budget: self.budget,
+                    grace: self.grace,
+                    watch: watches.then(|| Watch::new(self.signal_grace)).transpose()?,
+                    is_in_virtual_time,
+                },
+            ),
             decision,
         })
     }
+}
+
+/// Whether this is the thread that runs the program's `main`. A library in a program of another language has none, and leaves
+/// the signals of that program alone.
+fn is_main_thread() -> bool {
+    thread::current().name() == Some("main")
 }
 
 impl fmt::Debug for Runtime {

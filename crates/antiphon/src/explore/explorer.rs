@@ -16,7 +16,7 @@ use crate::context;
 use crate::look::tree_of;
 use crate::scope::Outcome;
 use crate::sys::{Driver, Simulator};
-use crate::worker::{BUDGET_DEFAULT, Worker};
+use crate::worker::{BUDGET_DEFAULT, Settings, Worker};
 
 /// How a program is explored: which faults, and how many orders of steps.
 ///
@@ -221,7 +221,13 @@ impl Explorer {
         F::Output: Ended,
     {
         listen_for_panics();
-        let worker = Worker::new(driver(case.seed()), BUDGET_DEFAULT, GRACE);
+        let settings = Settings {
+            budget: BUDGET_DEFAULT,
+            grace: GRACE,
+            watch: None,
+            is_in_virtual_time: true,
+        };
+        let worker = Worker::new(driver(case.seed()), settings);
         let look = |worker: &Worker| tree_of(worker).to_string();
         let run = Run::new(case, Rc::clone(expected), self.turns, is_told, look).begin();
         let before = Blocks::here();

@@ -6,6 +6,8 @@ use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::signal::Kind;
+
 /// A wait was cancelled: what was waited for **did not happen**.
 ///
 /// Every wait in a cancelled scope ends with it, until the scope is left. Pass it on with `?`: the scope decides what
@@ -72,6 +74,10 @@ pub enum CancelReason {
     RaceLost,
     /// The loop ends: its main task has ended.
     MainEnded,
+    /// The loop ends: its main task has panicked.
+    MainPanicked,
+    /// The process was told to end: see [`signal`](crate::signal).
+    Signal(Kind),
     /// The future that the scope was in was dropped.
     Dropped,
 }
@@ -84,6 +90,8 @@ impl fmt::Display for CancelReason {
             Self::SiblingFailed => "another task of the group failed",
             Self::RaceLost => "another branch came first",
             Self::MainEnded => "the main task has ended",
+            Self::MainPanicked => "the main task has panicked",
+            Self::Signal(kind) => return write!(f, "{kind}"),
             Self::Dropped => "its future was dropped",
         })
     }

@@ -21,6 +21,7 @@ mod operation;
 #[cfg_attr(not(target_os = "linux"), path = "unix.rs")]
 mod platform;
 mod readiness;
+pub(crate) mod signals;
 mod simulator;
 mod slots;
 mod socket;

@@ -19,8 +19,10 @@ mod table;
 #[cfg(test)]
 mod table_model;
 mod waker;
+mod watch;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::Write as _;
@@ -37,6 +39,7 @@ use self::table::Table;
 use crate::explore::probe;
 use crate::pool;
 use crate::scope::{CancelReason, Scopes, is_explored_here};
+use crate::sys::signals::{Kind, die};
 use crate::sys::{Completion, Driver, Operations, complete_all};
 use crate::task::{Header, Locals, Task, TaskId};
 use crate::wait::{Waits, Wheel};
@@ -46,6 +49,7 @@ pub(crate) use self::door::Door;
 pub(crate) use self::helpers::Help;
 pub(crate) use self::mailbox::Kick;
 pub(crate) use self::waker::Address;
+pub(crate) use self::watch::Watch;
 
 /// Steps per turn. Large enough that what a turn costs (a clock, the driver's system call) is lost among the steps, small
 /// enough that a timer is late by microseconds.
@@ -53,6 +57,10 @@ pub(crate) const BUDGET_DEFAULT: u32 = 256;
 
 /// Long enough for a farewell over the network, short enough for somebody who waits for the prompt.
 pub(crate) const GRACE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Longer than the 5 seconds after which the exit of a context manager is cancelled, so that it can end; and, with the grace of
+/// the rest behind it, shorter than the 10 seconds that container engines leave between SIGTERM and SIGKILL.
+pub(crate) const SIGNAL_GRACE_DEFAULT: Duration = Duration::from_secs(8);
 
 /// So many tasks that did not end are named.
 const NAMED_MAX: usize = 20;
@@ -90,6 +98,17 @@ pub(crate) struct Worker {
     /// For how long the tasks that are left when the main task ends may go on.
     grace: Duration,
     is_closing: Cell<bool>,
+    /// For SIGINT and SIGTERM, if it is kept.
+    watch: Option<Watch>,
+    is_in_virtual_time: bool,
+}
+
+/// What a worker is told once.
+pub(crate) struct Settings {
+    pub(crate) budget: u32,
+    pub(crate) grace: Duration,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) is_in_virtual_time: bool,
 }
 
 /// The lists of a turn, kept from turn to turn.
@@ -100,7 +119,7 @@ struct Heap {
 }
 
 impl Worker {
-    pub(crate) fn new(driver: Box<dyn Driver>, budget: u32, grace: Duration) -> Self {
+    pub(crate) fn new(driver: Box<dyn Driver>, settings: Settings) -> Self {
         let inbox = Inbox::open(&driver.kick()).expect("at most 4096 workers exist at one time");
         let table = Table::new(inbox.worker());
         let now = driver.now();
@@ -120,14 +139,16 @@ impl Worker {
             driver: RefCell::new(driver),
             running: Cell::new(Address::NOBODY),
             spawned: Cell::new(0),
-            budget,
-            grace,
+            budget: settings.budget,
+            grace: settings.grace,
             is_closing: Cell::new(false),
+            watch: settings.watch,
+            is_in_virtual_time: settings.is_in_virtual_time,
         }
     }
 
     /// Runs `main` and what it spawns, until `main` ends. Then the tasks that are left are cancelled, have their grace to end,
-    /// and are dropped.
+    /// and are dropped. If `main` does not end in spite of a signal, the process does.
     #[track_caller]
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
         let origin = Location::caller();
@@ -140,9 +161,21 @@ impl Worker {
             let address = self.table.insert(stand_in);
             let _stamps = self.waits.begin();
             self.scopes.begin();
-            let mut main = pin!(main);
-            let result = catch_unwind(AssertUnwindSafe(|| self.turns(address, main.as_mut())));
-            self.wind_down(address, origin);
+            let watching = self.watch.as_ref().and_then(Watch::begin);
+            let mut main = pin!(Some(main));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let future = main.as_mut().as_pin_mut().expect("it is there");
+                self.turns(address, future, origin)
+            }));
+            let result = match result {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(kind)) => self.end_by(kind, || main.set(None)),
+                Err(payload) => Err(payload),
+            };
+            if let Some(watch) = &self.watch {
+                watch.disarm();
+            }
+            self.wind_down(address, result.is_err(), origin);
             if is_explored_here() {
                 self.settle();
                 probe::check(self);
@@ -150,37 +183,78 @@ impl Worker {
             self.close();
             self.is_closing.set(false);
             self.scopes.end();
-            match result {
-                Ok(value) => value,
-                Err(payload) => resume_unwind(payload),
+            let unheard = self.watch.as_ref().and_then(Watch::unheard);
+            drop(watching);
+            match (result, unheard) {
+                // Nobody was left who could be told.
+                (_, Some(kind)) => die(kind),
+                (Ok(value), None) => value,
+                (Err(payload), None) => resume_unwind(payload),
             }
         })
     }
 
-    fn turns<F: Future>(&self, main: Address, mut future: Pin<&mut F>) -> F::Output {
+    /// Returns what `main` returns, or the signal in spite of which it has not ended in time.
+    fn turns<F: Future>(
+        &self,
+        main: Address,
+        mut future: Pin<&mut F>,
+        at: &'static Location<'static>,
+    ) -> Result<F::Output, Kind> {
         let mut heap = Heap::default();
         loop {
             let mut left = self.budget;
             while self.take_steps(main, &mut left) {
                 if let Poll::Ready(value) = step(main, |cx| future.as_mut().poll(cx)) {
-                    return value;
+                    return Ok(value);
                 }
                 if is_explored_here() {
                     probe::step_ended(self, main);
                 }
             }
-            self.look_outside(&mut heap, None);
+            self.look_outside(&mut heap, self.watch.as_ref().and_then(Watch::until));
+            if let Some((watch, kind)) = self.told() {
+                if watch.set_heard(self.now.get()) {
+                    self.cancel_all(CancelReason::Signal(kind), at);
+                } else if watch.until().is_some_and(|until| self.now.get() >= until) {
+                    return Err(kind);
+                }
+            }
             if is_explored_here() {
                 probe::turn_ended(self);
             }
         }
     }
 
+    /// Returns the signal that the loop was told of.
+    #[inline]
+    fn told(&self) -> Option<(&Watch, Kind)> {
+        let watch = self.watch.as_ref()?;
+        Some((watch, watch.told()?))
+    }
+
+    /// Ends the process by the signal in spite of which the main task has not ended. `drop_main` drops its future.
+    #[cold]
+    fn end_by(&self, kind: Kind, drop_main: impl FnOnce()) -> ! {
+        let grace = self.watch.as_ref().map_or(self.grace, Watch::grace);
+        self.name_the_left(format_args!(
+            "{kind} has cancelled the main task, which did not end within {grace:?}; the process ends"
+        ));
+        self.is_closing.set(true);
+        self.running.set(Address::NOBODY);
+        self.kill_all();
+        contain(drop_main);
+        self.close();
+        die(kind)
+    }
+
     /// The second half of a turn: timers, the driver, the mailbox. Sleeps if nothing is ready, no longer than to `latest`.
     fn look_outside(&self, heap: &mut Heap, latest: Option<Instant>) {
         self.running.set(Address::NOBODY);
         self.tick();
-        let may_sleep = !self.table.has_ready() && self.inbox.park();
+        let may_sleep = !self.table.has_ready()
+            && self.watch.as_ref().is_none_or(Watch::arm)
+            && self.inbox.park();
         let until = if may_sleep && !self.stand_still(latest) {
             let deadline = self.wheel.next_deadline(self);
             deadline.into_iter().chain(latest).min()
@@ -221,7 +295,7 @@ impl Worker {
     }
 
     /// Cancels the tasks that are left when the main task at `main` has ended, and lets them end within their grace.
-    fn wind_down(&self, main: Address, at: &'static Location<'static>) {
+    fn wind_down(&self, main: Address, has_panicked: bool, at: &'static Location<'static>) {
         self.running.set(Address::NOBODY);
         if let Some(stand_in) = self.table.remove(main.slot()) {
             stand_in.kill();
@@ -229,7 +303,12 @@ impl Worker {
         if self.table.live() == 0 {
             return;
         }
-        self.cancel_all(CancelReason::MainEnded, at);
+        let reason = if has_panicked {
+            CancelReason::MainPanicked
+        } else {
+            CancelReason::MainEnded
+        };
+        self.cancel_all(reason, at);
         self.tick();
         let latest = self.now.get().checked_add(self.grace);
         let mut heap = Heap::default();
@@ -251,14 +330,29 @@ impl Worker {
             };
             let is_over = latest.is_some_and(|latest| now >= latest);
             if is_over || turns_at_one_time >= TURNS_AT_ONE_TIME_MAX {
-                return self.name_the_left();
+                return self.name_the_left(format_args!(
+                    "{} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped",
+                    self.table.live(),
+                    self.grace,
+                ));
             }
         }
     }
 
-    /// Says on standard error which tasks have not ended in spite of the cancel, the first of them by name.
+    /// Cancels everything, unless it was cancelled before, and has everybody look.
     #[cold]
-    fn name_the_left(&self) {
+    pub(crate) fn cancel_all(&self, reason: CancelReason, at: &'static Location<'static>) {
+        Scopes::cancel(self, self.scopes.root(), reason, at);
+        for address in self.table.addresses() {
+            self.make_ready(address);
+        }
+        self.waits.wake_foreign();
+    }
+
+    /// Says on standard error `what` has come to pass, and which tasks have not ended in spite of their cancel, the first of
+    /// them by name.
+    #[cold]
+    fn name_the_left(&self, what: fmt::Arguments<'_>) {
         let mut lines = String::new();
         let mut named = 0;
         self.table.for_each(|address, task, _| {
@@ -280,10 +374,7 @@ impl Worker {
         if named > NAMED_MAX {
             let _ = write!(lines, "\n  and {} more", named - NAMED_MAX);
         }
-        let text = format!(
-            "antiphon: {named} tasks were cancelled at the end of the loop, and did not end within {:?}; they are dropped:{lines}",
-            self.grace,
-        );
+        let text = format!("antiphon: {what}:{lines}");
         if is_explored_here() {
             return probe::tasks_left(text);
         }
@@ -316,15 +407,6 @@ impl Worker {
         false
     }
 
-    /// Cancels everything that the loop runs.
-    pub(crate) fn cancel_all(&self, reason: CancelReason, at: &'static Location<'static>) {
-        Scopes::cancel(self, self.scopes.root(), reason, at);
-        for address in self.table.addresses() {
-            self.make_ready(address);
-        }
-        self.waits.wake_foreign();
-    }
-
     /// Lets operations that were cancelled end, and what is ready run, as far as that goes without time passing.
     fn settle(&self) {
         let mut heap = Heap::default();
@@ -351,6 +433,12 @@ impl Worker {
     fn close(&self) {
         self.is_closing.set(true);
         self.running.set(Address::NOBODY);
+        self.kill_all();
+        self.shut_the_door();
+        self.drain();
+    }
+
+    fn kill_all(&self) {
         while self.table.live() > 0 {
             for address in self.table.addresses() {
                 if let Some(task) = self.table.remove(address.slot()) {
@@ -358,8 +446,6 @@ impl Worker {
                 }
             }
         }
-        self.shut_the_door();
-        self.drain();
     }
 
     /// Lets nobody in any more, and drops who waits.
@@ -385,6 +471,10 @@ impl Worker {
 
     pub(crate) fn id(&self) -> u16 {
         self.inbox.worker()
+    }
+
+    pub(crate) const fn is_in_virtual_time(&self) -> bool {
+        self.is_in_virtual_time
     }
 
     pub(crate) fn waits(&self) -> &Waits {
