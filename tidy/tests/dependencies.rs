@@ -22,6 +22,8 @@ const DIRECT: &[&str] = &[
     "getrandom",
     "hyper",
     "io-uring",
+    // Arguments of the small program that asks a running one.
+    "lexopt",
     "libc",
     "nix",
     "polling",
@@ -30,6 +32,8 @@ const DIRECT: &[&str] = &[
     "rustix",
     "rustyline",
     "socket2",
+    // A feature of the loop: its spans, so that what is logged in a task says whose it is.
+    "tracing",
     "vt100",
 ];
 

@@ -38,6 +38,7 @@
 //! - [`signal`]: signals as they come; and how Ctrl-C and SIGTERM end a program in good order.
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`thread`]: closures that block ([`unblock`]), channels between threads, and the way into a loop from elsewhere ([`Handle`]).
+//! - [`instrument`]: code that is told what becomes of each task; the watchdog. [`inspect`]: the task tree, from outside.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
 //! # How it works
@@ -58,10 +59,13 @@
 //! # Features
 //! - `futures-io`: the streams implement the traits of that crate.
 //! - `hyper`: the streams implement `hyper::rt::{Read, Write}`.
+//! - `tracing`: a span of that crate for each task.
 
 pub mod context;
 pub mod explore;
 mod group;
+pub mod inspect;
+pub mod instrument;
 pub mod io;
 mod look;
 pub mod net;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::scope::{Cancelled, ScopeId};
 use crate::task::{TASK_WAIT, TaskId};
+use crate::wait::Waiting;
 use crate::worker::{Worker, current};
 
 /// Takes a picture of the loop's tasks.
@@ -116,17 +117,22 @@ pub(crate) fn tree_of(worker: &Worker) -> Tree {
     Tree::of(worker)
 }
 
+impl Wait {
+    pub(crate) fn of(worker: &Worker, waiting: Waiting) -> Self {
+        Self {
+            kind: waiting.kind,
+            task: TaskId::new(waiting.note).filter(|_| waiting.kind == TASK_WAIT),
+            at: waiting.at,
+            elapsed: Duration::from_nanos(worker.clock().saturating_sub(waiting.since)),
+        }
+    }
+}
+
 impl Tree {
     fn of(worker: &Worker) -> Self {
         let mut waits: BTreeMap<_, Vec<Wait>> = BTreeMap::new();
         worker.waits().for_each(|waiting| {
-            let elapsed = Duration::from_nanos(worker.clock().saturating_sub(waiting.since));
-            let wait = Wait {
-                kind: waiting.kind,
-                task: TaskId::new(waiting.note).filter(|_| waiting.kind == TASK_WAIT),
-                at: waiting.at,
-                elapsed,
-            };
+            let wait = Wait::of(worker, waiting);
             waits.entry(waiting.task).or_default().push(wait);
         });
         let mut scopes: BTreeMap<_, Vec<ScopeSnapshot>> = BTreeMap::new();
@@ -218,6 +224,49 @@ impl Tree {
         json
     }
 
+    /// Returns the picture as a table: a line with the names of the columns, and a line a task, in the order of their numbers.
+    ///
+    /// Of several things that a task waits for, the first is shown, and how many there are besides.
+    ///
+    /// # Examples
+    /// ```
+    /// antiphon::run(async || {
+    ///     let table = antiphon::tree().to_table();
+    ///     let mut lines = table.lines();
+    ///     assert!(lines.next().unwrap().starts_with("ID  PARENT  STATE"));
+    ///     assert!(lines.next().unwrap().starts_with("1   -       running"));
+    /// });
+    /// ```
+    pub fn to_table(&self) -> String {
+        let heads = [
+            "ID",
+            "PARENT",
+            "STATE",
+            "FOR",
+            "WAITS FOR",
+            "NAME",
+            "SPAWNED AT",
+        ];
+        let mut rows = vec![heads.map(str::to_owned)];
+        rows.extend(self.tasks.iter().map(TaskSnapshot::row));
+        let mut widths = [0; 7];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let mut table = String::new();
+        for row in &rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                let _ = write!(line, "{cell:width$}  ");
+            }
+            table.push_str(line.trim_end());
+            table.push('\n');
+        }
+        table
+    }
+
     /// Returns the tasks in the order in which a tree is printed, each with its depth.
     fn by_depth(&self) -> Vec<(usize, &TaskSnapshot)> {
         let known: BTreeSet<TaskId> = self.tasks.iter().map(|task| task.id).collect();
@@ -257,6 +306,33 @@ impl TaskSnapshot {
                 .waits
                 .iter()
                 .all(|wait| matches!(wait.kind, "deadline" | "grace"))
+    }
+}
+
+impl TaskSnapshot {
+    /// Its line in a table.
+    fn row(&self) -> [String; 7] {
+        let none = || "-".to_owned();
+        let wait = self.waits.first();
+        let what = wait.map_or_else(none, |wait| {
+            let more = match self.waits.len() {
+                1 => String::new(),
+                count => format!(" (+{})", count - 1),
+            };
+            format!("{} {}:{}{more}", wait.kind, wait.at.file(), wait.at.line())
+        });
+        [
+            self.id.to_string(),
+            self.parent.map_or_else(none, |parent| parent.to_string()),
+            self.state.name().to_owned(),
+            wait.map_or_else(none, |wait| format!("{:.1?}", wait.elapsed)),
+            what,
+            // Whatever is in a name, it stays on its line.
+            self.name
+                .as_deref()
+                .map_or_else(none, |name| name.replace(char::is_control, "\u{fffd}")),
+            self.origin.to_string(),
+        ]
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::instrument::{Hold, Instrument, Planned, Watchdog};
 use crate::sys::{Choice, Decision, Wish, choose};
 use crate::worker::{BUDGET_DEFAULT, GRACE_DEFAULT, SIGNAL_GRACE_DEFAULT, Settings, Watch, Worker};
 
@@ -103,6 +106,7 @@ pub struct RuntimeBuilder {
     driver: DriverKind,
     budget: u32,
     grace: Duration,
+    instruments: Planned,
     on_signals: OnSignals,
     signal_grace: Duration,
 }
@@ -114,6 +118,7 @@ impl Runtime {
             driver: DriverKind::Auto,
             budget: BUDGET_DEFAULT,
             grace: GRACE_DEFAULT,
+            instruments: Planned::new(),
             on_signals: OnSignals::Auto,
             signal_grace: SIGNAL_GRACE_DEFAULT,
         }
@@ -167,6 +172,80 @@ impl RuntimeBuilder {
     /// task.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Adds an [`instrument`](crate::instrument), which is told what becomes of each task; behind those that were added before.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::Runtime;
+    /// use antiphon::instrument::{Instrument, TaskView};
+    ///
+    /// struct Ends;
+    ///
+    /// impl Instrument for Ends {
+    ///     fn exited(&self, task: &TaskView<'_>) {
+    ///         println!("task {task} has ended");
+    ///     }
+    /// }
+    ///
+    /// Runtime::builder().instrument(Ends).build()?.run(async || ());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn instrument<I: Instrument + 'static>(mut self, instrument: I) -> Self {
+        self.instruments.instruments.push(Rc::new(instrument));
+        self
+    }
+
+    /// Has a thread watch the loop, and say on standard error which task holds it: whose step goes on for `limit` or longer.
+    /// Meanwhile no other task has a turn, and no timer and no I/O is served.
+    ///
+    /// It names the task, the line that spawned it, the wait that it came from last, and for how long, once a step. The loop reads no
+    /// clock for it: the thread, one for all loops of the process, looks four times in a limit whether the step is still the same.
+    /// So a hold is told after `limit`, and at most half a limit later. Steps cost more while this is on: a lock that is
+    /// rarely contended, and what all instruments cost.
+    ///
+    /// Nobody is watched but between the start and the end of a run. In [virtual time](DriverKind::VirtualTime) it counts real time.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let mut runtime = Runtime::builder().watchdog(Duration::from_secs(1)).build()?;
+    /// runtime.run(async || ());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watchdog(mut self, limit: Duration) -> Self {
+        self.instruments.watchdog = Some(Watchdog::printing(limit));
+        self
+    }
+
+    /// Has a thread watch the loop, as [`watchdog`](Self::watchdog) does, and call `tell` instead.
+    ///
+    /// It is called on that thread, while the loop is still held, or just after. It should be quick: other loops are not watched
+    /// meanwhile. A call that is under way may go on when the run has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::Runtime;
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let builder = Runtime::builder().watchdog_with(Duration::from_millis(5), move |hold| {
+    ///     let _ = tell.send(hold.to_string());
+    /// });
+    /// let hold = builder.build()?.run(async || told.recv().unwrap()); // blocks: nothing else goes on
+    /// assert!(hold.contains("task 1 `main`"), "{hold}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watchdog_with<F>(mut self, limit: Duration, tell: F) -> Self
+    where
+        F: Fn(&Hold) + Send + Sync + 'static,
+    {
+        self.instruments.watchdog = Some(Watchdog::new(limit, Arc::new(tell)));
         self
     }
 
@@ -228,18 +307,15 @@ impl RuntimeBuilder {
             DriverKind::Readiness => Wish::Readiness,
             DriverKind::VirtualTime => Wish::VirtualTime,
         })?;
-        Ok(Runtime {
-            worker: Worker::new(
-                driver,
-                Settings {
-                    budget: self.budget,
-                    grace: self.grace,
-                    watch: watches.then(|| Watch::new(self.signal_grace)).transpose()?,
-                    is_in_virtual_time,
-                },
-            ),
-            decision,
-        })
+        let settings = Settings {
+            budget: self.budget,
+            grace: self.grace,
+            watch: watches.then(|| Watch::new(self.signal_grace)).transpose()?,
+            is_in_virtual_time,
+        };
+        let worker = Worker::new(driver, settings);
+        worker.instruments().fill(self.instruments);
+        Ok(Runtime { worker, decision })
     }
 }
 

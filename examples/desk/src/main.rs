@@ -37,6 +37,7 @@ mod load;
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,8 +73,14 @@ struct Arguments {
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
 
+    /// Lets this user look at the program from outside, at a socket that is made at PATH
+    ///
+    /// `antiphon-cli ps PATH` and `antiphon-cli tree PATH` show each task of the event loop, and the line where it waits.
+    #[arg(long, global = true, value_name = "PATH")]
+    inspect: Option<PathBuf>,
+
     /// Drives N coroutines through A, B and C instead, and says what one costs
-    #[arg(long, global = true, value_name = "N", conflicts_with_all = ["plain", "listen"])]
+    #[arg(long, global = true, value_name = "N", conflicts_with_all = ["plain", "listen", "inspect"])]
     load: Option<usize>,
 
     #[command(flatten)]
@@ -141,6 +148,7 @@ fn main() -> ExitCode {
         None => serve::run(Options {
             is_plain: arguments.plain,
             listen: arguments.listen,
+            inspect: arguments.inspect,
         }),
     };
     match result {

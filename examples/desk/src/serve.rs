@@ -5,9 +5,11 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use antiphon::inspect::{self, Inspector};
 use antiphon::net::TcpListener;
 use antiphon::sync::mpsc::{self, Receiver};
 use antiphon::{Cancelled, Runtime, TaskBuilder, droppable, time};
@@ -32,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) is_plain: bool,
     /// The address for socket clients.
     pub(crate) listen: Option<String>,
+    /// The path of a socket for those who look.
+    pub(crate) inspect: Option<PathBuf>,
 }
 
 /// For how long clients may take their last answer when the desk closes.
@@ -47,6 +51,11 @@ pub(crate) fn run(options: Options) -> Result<(), DeskError> {
     runtime.run(async move || {
         let listener = match &options.listen {
             Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        // It is there until the desk is closed.
+        let _inspector = match &options.inspect {
+            Some(path) => Some(inspect_at(path).await?),
             None => None,
         };
         let inputs = Bridge::new(INPUTS_MAX);
@@ -94,6 +103,14 @@ async fn listen(address: &str) -> Result<TcpListener, DeskError> {
     })?;
     crate::say(&format!("listening at {at}"));
     Ok(listener)
+}
+
+async fn inspect_at(path: &Path) -> Result<Inspector, DeskError> {
+    let opened = inspect::open(path).await;
+    opened.map_err(|error| DeskError::Listen {
+        address: path.display().to_string(),
+        error,
+    })
 }
 
 /// Serves all sources until the desk is to close, and closes it.

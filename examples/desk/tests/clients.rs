@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -231,6 +232,30 @@ fn when_descriptors_run_out_it_is_said_and_survived() {
         desk.talk(b"C\n"),
         "Task queue size 0\nnobody waits for C\nTask queue size 0\n"
     );
+}
+
+/// The desk may be looked at from outside, and the socket goes with it.
+#[test]
+fn its_tasks_can_be_looked_at() {
+    let path = std::env::temp_dir().join(format!("antiphon-desk-{}", std::process::id()));
+    let child = Command::new(env!("CARGO_BIN_EXE_antiphon"))
+        .args(["desk", "--plain", "--listen", "127.0.0.1:0", "--inspect"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut desk = Desk::of(child.unwrap());
+    // It listens for those who look before it asks for the first line.
+    desk.read_until("> ");
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"antiphon 1 ps\n").unwrap();
+    let mut table = String::new();
+    stream.read_to_string(&mut table).unwrap();
+    assert!(table.starts_with("antiphon 1 ok\n"), "{table}");
+    assert!(table.contains(" listener "), "{table}");
+    desk.close();
+    assert!(!path.exists());
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::handle::{About, ChildHandle, Kind, Settle, Shared};
 use super::identity::{Identity, next_id};
 use super::ready::Ready;
 use crate::explore::probe;
+use crate::instrument;
 use crate::scope::{CancelReason, Cancelled, ScopeRef, Scopes, is_explored_here};
 use crate::worker::{contain, current, try_current};
 
@@ -267,6 +268,7 @@ impl<'env, E: Error + 'static> State<'env, E> {
         let (future, identity) = (child.future.as_mut(), child.identity);
         let step = || {
             current(|worker| {
+                let _told = instrument::child_step(worker, identity.address());
                 identity.act(worker, &self.ready, |cx| {
                     let result = ready!(future.poll(cx));
                     // An error's `source` is somebody else's code as well.

@@ -33,6 +33,7 @@ impl Identity {
         let (parent, has_locals) = worker.parent();
         let (stand_in, stamp) = ready.stand_in(index);
         let task = Task::without_handle(stand_in, id.get(), parent, at);
+        task.header().set_stand_in();
         if has_locals || name.is_some() {
             let locals = has_locals
                 .then(|| worker.with_running(|parent| parent.locals()?.inherit()))

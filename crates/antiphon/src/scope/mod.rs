@@ -43,7 +43,7 @@ pub(crate) use self::grace::Alarm;
 pub(crate) use self::killed::killed_len;
 pub(crate) use self::scopes::{
     ScopeRef, Scopes, cancelled_here, deliver, has_notices, is_cancelled_here, is_explored_here,
-    set_explored_here,
+    is_observed_here, set_explored_here, set_observed_here,
 };
 
 use std::panic::Location;

@@ -19,6 +19,7 @@ use std::panic::Location;
 use std::task::Waker;
 
 use super::cancelled::{CancelReason, Cancelled, ScopeId};
+use crate::instrument;
 use crate::worker::{Address, Worker, contain, try_current};
 
 pub(crate) struct Scopes {
@@ -95,7 +96,8 @@ const ROOT: u32 = 0;
 const LISTS: u32 = 64;
 
 thread_local! {
-    /// What a wait that begins on this thread has to look at: [`CANCELLED`], [`EXPLORED`], mostly nothing.
+    /// What a wait that begins on this thread has to look at: [`CANCELLED`], [`EXPLORED`], mostly nothing. [`OBSERVED`] is here
+    /// because a byte that is looked at anyway is in the cache.
     static NOTICES: Cell<u8> = const { Cell::new(0) };
 
     /// The last stamp given on this thread, by all its workers: a scope that is carried from one loop into the next finds
@@ -108,6 +110,9 @@ const CANCELLED: u8 = 1;
 
 /// The explorer counts the waits: [`explore`](crate::explore).
 const EXPLORED: u8 = 2;
+
+/// There are instruments: [`instrument`]. Waits that can go on at once have nothing to tell them.
+const OBSERVED: u8 = 4;
 
 fn next_stamp() -> NonZeroU32 {
     let stamp = NonZeroU32::new(STAMP.get().wrapping_add(1)).unwrap_or(NonZeroU32::MIN);
@@ -130,11 +135,21 @@ pub(crate) fn is_explored_here() -> bool {
 /// Whether there is anything that a wait has to look at before it begins.
 #[inline]
 pub(crate) fn has_notices() -> bool {
-    NOTICES.get() != 0
+    NOTICES.get() & (CANCELLED | EXPLORED) != 0
+}
+
+/// Whether there is an instrument to be told of what is done on this thread.
+#[inline]
+pub(crate) fn is_observed_here() -> bool {
+    NOTICES.get() & OBSERVED != 0
 }
 
 pub(crate) fn set_explored_here(is_explored: bool) {
     set_notice(EXPLORED, is_explored);
+}
+
+pub(crate) fn set_observed_here(is_observed: bool) {
+    set_notice(OBSERVED, is_observed);
 }
 
 #[inline]
@@ -154,7 +169,16 @@ pub(crate) fn cancelled_here() -> Option<Cancelled> {
 /// Returns the cancel that the current scope sees, and notes that it was delivered.
 #[cold]
 pub(crate) fn deliver() -> Option<Cancelled> {
-    try_current(|worker| worker.scopes().deliver()).flatten()
+    try_current(|worker| {
+        let cancelled = worker.scopes().deliver();
+        if is_observed_here() {
+            if let Some(cancelled) = &cancelled {
+                instrument::delivered(worker, cancelled);
+            }
+        }
+        cancelled
+    })
+    .flatten()
 }
 
 impl Scopes {

@@ -44,7 +44,7 @@ pub(crate) use self::kernel::adopt;
 pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
 pub(crate) use self::open::{Open, Pair, open, open_pair};
 pub(crate) use self::operation::{Operation, Operations, Taken, complete_all, lend, take_back};
-pub(crate) use self::platform::Chunk;
+pub(crate) use self::platform::{Chunk, peer_user};
 use self::readiness::Readiness;
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::socket::Socket;

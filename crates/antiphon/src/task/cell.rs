@@ -89,6 +89,8 @@ const HAS_EXTRA: u8 = 1 << 3;
 const HAS_GIVEN_WAY: u8 = 1 << 4;
 /// It was cancelled, and has a scope of its own for that, in the `Extra`. Set for good.
 const HAS_SCOPE: u8 = 1 << 5;
+/// Another task takes its steps: it is a child of a group.
+const IS_STAND_IN: u8 = 1 << 7;
 
 struct Vtable {
     /// # Safety
@@ -227,7 +229,8 @@ impl Clone for Task {
     #[inline]
     fn clone(&self) -> Self {
         let refs = &self.header().refs;
-        debug_assert!(refs.get() < 3, "the table's, the handle's, and the loop's");
+        // Instruments have a few more while they are told.
+        debug_assert!(refs.get() < 8, "the table's, the handle's, and the loop's");
         refs.set(refs.get() + 1);
         Self(self.0)
     }
@@ -318,6 +321,15 @@ impl Header {
             // SAFETY: without an extra, the link is the joiner, to which nobody has a reference.
             None => unsafe { self.link.get().write(Link { joiner }) },
         }
+    }
+
+    /// Says that another task takes its steps.
+    pub(crate) fn set_stand_in(&self) {
+        self.state.set(self.state.get() | IS_STAND_IN);
+    }
+
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.state.get() & IS_STAND_IN != 0
     }
 
     /// Returns `true` every second time: whether the handle gave way before.

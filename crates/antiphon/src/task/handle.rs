@@ -83,6 +83,15 @@ impl TaskBuilder {
         // Called out here: what is not an async closure may run code of its own.
         start(body(), self.name, Location::caller())
     }
+
+    /// The same with another line as the one that spawned it.
+    pub(crate) fn spawn_at<F, T>(self, origin: &'static Location<'static>, body: F) -> JoinHandle<T>
+    where
+        F: AsyncFnOnce() -> T + 'static,
+        T: 'static,
+    {
+        start(body(), self.name, origin)
+    }
 }
 
 /// Starts a task with this line as its origin.

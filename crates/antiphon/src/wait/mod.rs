@@ -22,7 +22,8 @@ use std::num::NonZeroU32;
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 
-use crate::scope::is_cancelled_here;
+use crate::instrument;
+use crate::scope::{is_cancelled_here, is_observed_here};
 use crate::worker::{Address, Worker, contain, current, try_current};
 
 pub(crate) use self::queue::Queue;
@@ -90,7 +91,7 @@ pub(crate) struct Place {
     stamp: NonZeroU32,
 }
 
-/// What [`tree`](crate::tree) reads of a record.
+/// What [`tree`](crate::tree) reads of a record, and an [`instrument`] is told of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     pub(crate) place: Place,
@@ -183,15 +184,39 @@ impl Waits {
         record.next = self.free.replace(index);
     }
 
-    /// Notes the waker of a leaf that has just joined, unless it is the running task's, as its record says.
+    /// Frees a record as `remove` does, and tells the instruments that its wait has ended.
+    #[cold]
+    fn remove_observed(&self, worker: &Worker, mut records: RefMut<'_, Vec<Record>>, index: u32) {
+        let ended = records[index as usize].waiting(index);
+        self.remove(&mut records, index);
+        drop(records);
+        instrument::wait_ended(worker, ended);
+    }
+
+    /// Ends what a leaf that has just joined has to say, with nothing borrowed: notes its waker, unless it is the running
+    /// task's, as its record says.
     #[inline]
-    fn note_foreign(worker: &Worker, place: Place, cx: &Context<'_>) {
-        if !worker.is_running(cx.waker()) {
-            worker.waits().note_foreign_waker(place, cx.waker());
+    fn joined(worker: &Worker, place: Place, cx: &Context<'_>) {
+        if !worker.is_running(cx.waker()) || is_observed_here() {
+            worker.waits().joined_specially(worker, place, cx.waker());
         }
     }
 
     #[cold]
+    fn joined_specially(&self, worker: &Worker, place: Place, waker: &Waker) {
+        if !worker.is_running(waker) {
+            self.note_foreign_waker(place, waker);
+        }
+        if !is_observed_here() {
+            return;
+        }
+        let waiting = find(&mut self.records.borrow_mut(), place)
+            .and_then(|record| record.waiting(place.index));
+        if let Some(waiting) = waiting {
+            instrument::wait_started(worker, waiting);
+        }
+    }
+
     fn note_foreign_waker(&self, place: Place, waker: &Waker) {
         // Cloning it runs its code, which may choose this leaf: then it is woken here.
         // It may also cancel the scope, which does not find the waker yet.
@@ -250,7 +275,11 @@ impl Waits {
         };
         if record.is_chosen {
             let note = record.note;
-            waits.remove(&mut records, place.index);
+            if is_observed_here() {
+                waits.remove_observed(worker, records, place.index);
+            } else {
+                waits.remove(&mut records, place.index);
+            }
             return Poll::Ready(note);
         }
         let is_noted = record.waker == Whose::Task
@@ -288,7 +317,11 @@ impl Waits {
         match find(&mut records, place) {
             Some(record) if record.is_chosen => {
                 let note = record.note;
-                self.remove(&mut records, place.index);
+                if is_observed_here() {
+                    self.remove_observed(worker, records, place.index);
+                } else {
+                    self.remove(&mut records, place.index);
+                }
                 Poll::Ready(note)
             }
             _ => Poll::Pending,
@@ -348,7 +381,7 @@ impl Waits {
                 let records = &mut worker.waits().records.borrow_mut();
                 Self::insert(worker, records, kind, at, note)
             };
-            Self::note_foreign(worker, place, cx);
+            Self::joined(worker, place, cx);
             place
         })
     }
@@ -384,9 +417,13 @@ impl Waits {
         let record = &mut records[index as usize];
         let is_foreign = record.waker == Whose::Foreign;
         record.waker = Whose::Nobodys;
-        self.remove(&mut records, index);
-        // Dropping a foreign waker runs its code.
-        drop(records);
+        if is_observed_here() {
+            try_current(|worker| self.remove_observed(worker, records, index));
+        } else {
+            self.remove(&mut records, index);
+            // Dropping a foreign waker runs its code.
+            drop(records);
+        }
         if is_foreign {
             drop(self.take_foreign(index));
         }
@@ -400,18 +437,27 @@ impl Waits {
     /// Calls `f` with every record in use, in no order.
     pub(crate) fn for_each(&self, mut f: impl FnMut(Waiting)) {
         for (index, record) in (0..).zip(&*self.records.borrow()) {
-            let Some(stamp) = NonZeroU32::new(record.stamp) else {
-                continue;
-            };
-            f(Waiting {
-                place: Place { index, stamp },
-                note: record.note,
-                task: record.task,
-                kind: record.kind,
-                at: record.at,
-                since: record.since,
-            });
+            if let Some(waiting) = record.waiting(index) {
+                f(waiting);
+            }
         }
+    }
+}
+
+impl Record {
+    /// What is told of it, if it is in use.
+    fn waiting(&self, index: u32) -> Option<Waiting> {
+        Some(Waiting {
+            place: Place {
+                index,
+                stamp: NonZeroU32::new(self.stamp)?,
+            },
+            note: self.note,
+            task: self.task,
+            kind: self.kind,
+            at: self.at,
+            since: self.since,
+        })
     }
 }
 
@@ -470,7 +516,8 @@ pub(crate) fn poll_note(place: &mut Option<Place>, cx: &Context<'_>) -> Poll<u64
 }
 
 impl Waiter {
-    #[inline]
+    #[allow(clippy::inline_always, reason = "it is smaller than its call")]
+    #[inline(always)]
     fn wake(self, worker: &Worker) {
         match self {
             Self::Task(address) => worker.make_ready(address),

@@ -45,7 +45,7 @@ impl Queue {
     ) -> Place {
         current(|worker| {
             let place = self.push(worker, kind, at, note);
-            Waits::note_foreign(worker, place, cx);
+            Waits::joined(worker, place, cx);
             place
         })
     }

@@ -69,7 +69,7 @@ impl Wheel {
                 wheel.insert(records, place.index);
                 place
             };
-            Waits::note_foreign(worker, place, cx);
+            Waits::joined(worker, place, cx);
             place
         })
     }

@@ -37,8 +37,9 @@ use self::helpers::Helpers;
 use self::mailbox::{Inbox, deliver};
 use self::table::Table;
 use crate::explore::probe;
+use crate::instrument::{self, Instruments};
 use crate::pool;
-use crate::scope::{CancelReason, Scopes, is_explored_here};
+use crate::scope::{CancelReason, Scopes, is_explored_here, is_observed_here};
 use crate::sys::signals::{Kind, die};
 use crate::sys::{Completion, Driver, Operations, complete_all};
 use crate::task::{Header, Locals, Task, TaskId};
@@ -79,6 +80,7 @@ pub(crate) struct Worker {
     table: Table,
     waits: Waits,
     scopes: Scopes,
+    instruments: Instruments,
     wheel: Wheel,
     /// Read once a turn.
     now: Cell<Instant>,
@@ -128,6 +130,7 @@ impl Worker {
             table,
             waits: Waits::new(),
             scopes: Scopes::new(),
+            instruments: Instruments::new(),
             wheel: Wheel::new(now),
             now: Cell::new(now),
             clock: Cell::new(0),
@@ -161,12 +164,19 @@ impl Worker {
             let address = self.table.insert(stand_in);
             let _stamps = self.waits.begin();
             self.scopes.begin();
+            let _told = self.instruments.begin();
+            if is_observed_here() {
+                instrument::spawned(self, address);
+            }
             let watching = self.watch.as_ref().and_then(Watch::begin);
             let mut main = pin!(Some(main));
             let result = catch_unwind(AssertUnwindSafe(|| {
                 let future = main.as_mut().as_pin_mut().expect("it is there");
                 self.turns(address, future, origin)
             }));
+            if is_observed_here() {
+                instrument::steps_unwound(self);
+            }
             let result = match result {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(kind)) => self.end_by(kind, || main.set(None)),
@@ -205,7 +215,14 @@ impl Worker {
         loop {
             let mut left = self.budget;
             while self.take_steps(main, &mut left) {
-                if let Poll::Ready(value) = step(main, |cx| future.as_mut().poll(cx)) {
+                if is_observed_here() {
+                    instrument::step_begins(self, main);
+                }
+                let polled = step(main, |cx| future.as_mut().poll(cx));
+                if is_observed_here() {
+                    instrument::step_ended(self, main);
+                }
+                if let Poll::Ready(value) = polled {
                     return Ok(value);
                 }
                 if is_explored_here() {
@@ -298,7 +315,7 @@ impl Worker {
     fn wind_down(&self, main: Address, has_panicked: bool, at: &'static Location<'static>) {
         self.running.set(Address::NOBODY);
         if let Some(stand_in) = self.table.remove(main.slot()) {
-            stand_in.kill();
+            self.drop_task(main, &stand_in);
         }
         if self.table.live() == 0 {
             return;
@@ -398,7 +415,19 @@ impl Worker {
             if address == main {
                 return true;
             }
-            if step(address, |cx| task.step(cx)) {
+            if is_observed_here() {
+                instrument::step_begins(self, address);
+            }
+            let has_ended = step(address, |cx| task.step(cx));
+            if is_observed_here() {
+                instrument::step_ended(self, address);
+                if has_ended {
+                    drop(self.table.remove(address.slot()));
+                    instrument::exited(self, &task);
+                } else if is_explored {
+                    probe::step_ended(self, address);
+                }
+            } else if has_ended {
                 drop(self.table.remove(address.slot()));
             } else if is_explored {
                 probe::step_ended(self, address);
@@ -442,7 +471,7 @@ impl Worker {
         while self.table.live() > 0 {
             for address in self.table.addresses() {
                 if let Some(task) = self.table.remove(address.slot()) {
-                    task.kill();
+                    self.drop_task(address, &task);
                 }
             }
         }
@@ -483,6 +512,10 @@ impl Worker {
 
     pub(crate) fn scopes(&self) -> &Scopes {
         &self.scopes
+    }
+
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.instruments
     }
 
     pub(crate) fn wheel(&self) -> &Wheel {
@@ -528,7 +561,17 @@ impl Worker {
 
     #[inline]
     pub(crate) fn make_ready(&self, address: Address) {
+        if is_observed_here() {
+            return self.make_ready_observed(address);
+        }
         self.table.make_ready(address);
+    }
+
+    #[cold]
+    fn make_ready_observed(&self, address: Address) {
+        if self.table.make_ready(address) {
+            instrument::scheduled(self, address);
+        }
     }
 
     /// Takes a task in. It takes its first step after those that are ready now.
@@ -536,10 +579,13 @@ impl Worker {
     pub(crate) fn start(&self, task: Task) -> Address {
         if self.is_closing.get() {
             task.kill();
-            Address::NOBODY
-        } else {
-            self.table.insert(task)
+            return Address::NOBODY;
         }
+        let address = self.table.insert(task);
+        if is_observed_here() {
+            instrument::spawned(self, address);
+        }
+        address
     }
 
     /// Takes in a task that stands for something that another task polls: see [`group`](crate::group). `None` if the loop is
@@ -549,15 +595,35 @@ impl Worker {
             task.kill();
             return None;
         }
-        Some(self.table.insert(task))
+        let address = self.table.insert(task);
+        if is_observed_here() {
+            instrument::spawned(self, address);
+        }
+        Some(address)
+    }
+
+    /// Takes the task at `address` out of the table, if it is there.
+    pub(crate) fn take_out(&self, address: Address) -> Option<Task> {
+        if self.has(address) {
+            self.table.remove(address.slot())
+        } else {
+            None
+        }
     }
 
     /// Ends what `admit` took in, if it is still there. Its step must not be under way.
     pub(crate) fn dismiss(&self, address: Address) {
-        if self.has(address) {
-            if let Some(task) = self.table.remove(address.slot()) {
-                task.kill();
-            }
+        if let Some(task) = self.take_out(address) {
+            self.drop_task(address, &task);
+        }
+    }
+
+    /// Ends a task that was at `address`, and was taken out of the table.
+    fn drop_task(&self, address: Address, task: &Task) {
+        if is_observed_here() {
+            instrument::drop_task(self, address, task);
+        } else {
+            task.kill();
         }
     }
 
@@ -609,6 +675,13 @@ impl Worker {
     pub(crate) fn task_about(&self, address: Address) -> Option<(u64, &'static Location<'static>)> {
         self.table
             .with(address, |task| (task.id().get(), task.origin()))
+    }
+
+    /// The task at `address`.
+    pub(crate) fn task_at(&self, address: Address) -> Option<Task> {
+        (address.worker() == self.id())
+            .then(|| self.table.get(address))
+            .flatten()
     }
 
     pub(crate) fn running_address(&self) -> Address {

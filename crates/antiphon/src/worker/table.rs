@@ -114,18 +114,20 @@ impl Table {
         Some(task)
     }
 
-    /// Puts the task into the ready queue, if it is still there and not in it.
+    /// Puts the task into the ready queue, if it is still there and not in it: then it returns `true`.
     #[inline]
-    pub(crate) fn make_ready(&self, address: Address) {
+    pub(crate) fn make_ready(&self, address: Address) -> bool {
         let inner = &mut *self.inner.borrow_mut();
         let index = address.slot();
         let Some(slot) = inner.slots.get(index as usize) else {
-            return;
+            return false;
         };
         // A slot without a task is in a list.
-        if slot.mark == Mark::unlisted(address.generation()) {
+        let is_due = slot.mark == Mark::unlisted(address.generation());
+        if is_due {
             inner.push_ready(index);
         }
+        is_due
     }
 
     /// Takes the next task with a step due, and puts its address into `running`.
@@ -179,6 +181,14 @@ impl Table {
             .get(address.slot() as usize)
             .filter(|slot| slot.mark.generation() == address.generation())?;
         slot.task.as_ref().map(|task| f(task.header()))
+    }
+
+    /// Returns the task at `address`.
+    pub(crate) fn get(&self, address: Address) -> Option<Task> {
+        let inner = self.inner.borrow();
+        let slot = inner.slots.get(address.slot() as usize)?;
+        let task = slot.task.as_ref()?;
+        (slot.mark.generation() == address.generation()).then(|| task.clone())
     }
 
     /// Calls `f`, which must not spawn or wake, with every task and whether it is ready.

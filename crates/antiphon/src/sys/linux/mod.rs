@@ -41,6 +41,12 @@ pub(super) fn ends_when_empty(socket: BorrowedFd<'_>) -> bool {
     matches!(sockopt::socket_protocol(socket), Ok(Some(ipproto::TCP)))
 }
 
+/// The user who connected a Unix stream, by number. `None` where the system can't tell.
+pub(crate) fn peer_user(stream: impl AsFd) -> Option<u32> {
+    let peer = sockopt::socket_peercred(stream).ok()?;
+    Some(peer.uid.as_raw())
+}
+
 /// Encodes a Unix address that is abstract or has no name.
 pub(super) fn encode_without_path(address: &UnixAddr) -> Result<SocketAddrUnix> {
     match address.as_abstract_name() {
