@@ -30,7 +30,8 @@
 //! # The parts
 //! - [`run`] and [`Runtime`] start a loop on this thread. [`spawn`] and [`TaskBuilder`] start tasks on it; a
 //!   [`JoinHandle`] awaits their end. A task lives and ends on its thread, so nothing in it need be `Send`.
-//! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them.
+//! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them, pipes, and the standard streams.
+//! - [`process`]: other programs, started, fed, listened to, and never left behind.
 //! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
 //! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
 //!   dropped. [`group`], [`race`], [`join`] and their kin: tasks that borrow, and end before the block that they are in does.
@@ -51,7 +52,7 @@
 //! same.
 //!
 //! # What is not here
-//! - One loop uses one thread. There are no files and no processes; [`unblock`] calls those of the standard library.
+//! - One loop uses one thread. There are no files; [`unblock`] calls those of the standard library.
 //! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
 //!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
@@ -70,6 +71,7 @@ pub mod io;
 mod look;
 pub mod net;
 mod pool;
+pub mod process;
 mod random;
 mod runtime;
 mod scope;

@@ -91,7 +91,7 @@ pub(super) fn transmit(socket: &Socket, bufs: &[IoSlice<'_>]) -> Poll<Result<usi
 }
 
 /// Makes a call until no signal interrupts it. `EAGAIN` is `Pending`.
-fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Poll<Result<T>> {
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Poll<Result<T>> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
@@ -214,5 +214,22 @@ const fn recv_flags(peek: bool) -> RecvFlags {
         RecvFlags::PEEK
     } else {
         RecvFlags::empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_is_made_again() {
+        let mut results = [Err(Errno::INTR), Err(Errno::INTR), Ok(7)].into_iter();
+        assert_eq!(
+            uninterrupted(|| results.next().unwrap()),
+            Poll::Ready(Ok(7))
+        );
+        assert_eq!(uninterrupted(|| Err::<(), _>(Errno::AGAIN)), Poll::Pending);
+        let failed = uninterrupted(|| Err::<(), _>(Errno::PIPE));
+        assert_eq!(failed, Poll::Ready(Err(Errno::PIPE)));
     }
 }

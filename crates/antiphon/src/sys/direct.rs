@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::attempt::uninterrupted;
 use super::operation::fail_next;
 use super::socket::Socket;
 use crate::explore::probe;
@@ -68,6 +69,19 @@ pub(crate) fn try_recv(socket: &Rc<Socket>, room: Room<'_>) -> Attempt<Received>
 #[track_caller]
 pub(crate) fn try_send(socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
     attempt("send", |worker| worker.driver().try_send(socket, bufs))
+}
+
+/// Attempts a call about a descriptor that is no socket: a pipe, a terminal. `EAGAIN` says that it would wait, and what
+/// tells when it does not is [`Op::Poll`](super::Op::Poll).
+///
+/// # Panics
+/// If no loop is running on this thread.
+#[track_caller]
+pub(crate) fn try_call<T>(
+    kind: &'static str,
+    call: impl FnMut() -> rustix::io::Result<T>,
+) -> Attempt<T> {
+    attempt(kind, |_| uninterrupted(call).map_err(Into::into))
 }
 
 #[track_caller]

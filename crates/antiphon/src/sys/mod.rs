@@ -39,7 +39,7 @@ use std::time::Instant;
 use crate::worker::Kick;
 
 pub(crate) use self::choose::{Choice, Decision, Wish, choose};
-pub(crate) use self::direct::{Attempt, Received, Room, try_recv, try_send};
+pub(crate) use self::direct::{Attempt, Received, Room, try_call, try_recv, try_send};
 pub(crate) use self::kernel::adopt;
 pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
 pub(crate) use self::open::{Open, Pair, open, open_pair};

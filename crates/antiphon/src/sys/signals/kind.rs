@@ -25,8 +25,10 @@ const NAMES: &[(Kind, &str)] = &[
     (Kind::HANGUP, "SIGHUP"),
     (Kind::INTERRUPT, "SIGINT"),
     (Kind::IO, "SIGIO"),
+    (Kind::KILL, "SIGKILL"),
     (Kind::PIPE, "SIGPIPE"),
     (Kind::QUIT, "SIGQUIT"),
+    (Kind::STOP, "SIGSTOP"),
     (Kind::TERMINATE, "SIGTERM"),
     (Kind::TSTP, "SIGTSTP"),
     (Kind::USER1, "SIGUSR1"),
@@ -46,6 +48,10 @@ const FORBIDDEN: &[i32] = &[
 ];
 
 impl Kind {
+    /// The process is ended, and can't do anything about it. It can be sent, not listened for.
+    pub const KILL: Self = Self(libc::SIGKILL);
+    /// The process is stopped until [`CONTINUE`](Self::CONTINUE). It can be sent, not listened for.
+    pub const STOP: Self = Self(libc::SIGSTOP);
     /// A timer of alarm(2) has run out.
     pub const ALARM: Self = Self(libc::SIGALRM);
     /// A child process has ended, stopped, or gone on.
