@@ -40,6 +40,7 @@
 //! - [`tree`] tells who waits, for what, on which line and since when. Nothing is polled for it.
 //! - [`thread`]: closures that block ([`unblock`]), channels between threads, and the way into a loop from elsewhere ([`Handle`]).
 //! - [`instrument`]: code that is told what becomes of each task; the watchdog. [`inspect`]: the task tree, from outside.
+//! - [`workers`](mod@workers): several loops of one run, each on its thread; [`spawn_on`] starts a task on another one.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
 //! # How it works
@@ -52,7 +53,8 @@
 //! same.
 //!
 //! # What is not here
-//! - One loop uses one thread. There are no files; [`unblock`] calls those of the standard library.
+//! - No work is taken from one loop to another by itself: see [`workers`](mod@workers). There are no files; [`unblock`] calls those of
+//!   the standard library.
 //! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
 //!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
@@ -83,6 +85,7 @@ pub mod thread;
 pub mod time;
 mod wait;
 mod worker;
+pub mod workers;
 
 pub use crate::group::{
     ChildBuilder, ChildError, ChildHandle, Group, GroupError, Join, Race, Race2, Race3, RaceAll,
@@ -100,3 +103,4 @@ pub use crate::task::{
     JoinHandle, TaskBuilder, TaskError, TaskId, TaskLocal, YieldNow, spawn, yield_now,
 };
 pub use crate::thread::{Handle, block_on, unblock};
+pub use crate::workers::{WorkerTask, Workers, spawn_on, workers};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::instrument::{Hold, Instrument, Planned, Watchdog};
 use crate::sys::{Choice, Decision, Wish, choose};
 use crate::worker::{BUDGET_DEFAULT, GRACE_DEFAULT, SIGNAL_GRACE_DEFAULT, Settings, Watch, Worker};
+use crate::workers::{Plan, Threads};
 
 /// Runs `main` on this thread, with everything that it spawns, and returns what it returns.
 ///
@@ -59,6 +60,8 @@ where
 /// ```
 pub struct Runtime {
     worker: Worker,
+    /// The other workers, if there are any.
+    threads: Option<Threads>,
     decision: Decision,
 }
 
@@ -109,6 +112,8 @@ pub struct RuntimeBuilder {
     instruments: Planned,
     on_signals: OnSignals,
     signal_grace: Duration,
+    workers: usize,
+    is_pinned: bool,
 }
 
 impl Runtime {
@@ -121,6 +126,8 @@ impl Runtime {
             instruments: Planned::new(),
             on_signals: OnSignals::Auto,
             signal_grace: SIGNAL_GRACE_DEFAULT,
+            workers: 1,
+            is_pinned: false,
         }
     }
 
@@ -134,7 +141,17 @@ impl Runtime {
         F: AsyncFnOnce() -> T,
     {
         // Called in the loop: what is not an async closure may run code of its own.
-        self.worker.run(async move { main().await })
+        let Some(threads) = &mut self.threads else {
+            return self.worker.run(async move { main().await });
+        };
+        let mut shift = threads.begin();
+        let _place = shift.take_place();
+        let value = self.worker.run(async {
+            let _ends = shift.enter();
+            main().await
+        });
+        shift.end();
+        value
     }
 
     /// Returns the name of the driver in use: `"epoll"`, `"virtual time"`, ….
@@ -285,11 +302,47 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Sets how many loops the run has, each on a thread of its own; one, if it is not said. See [`workers`](mod@crate::workers).
+    ///
+    /// The threads of the others start with [`build`](Self::build), and end with the runtime. `main` runs on the one that calls
+    /// [`run`](Runtime::run).
+    ///
+    /// # Panics
+    /// If `count` is zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::{Runtime, spawn_on};
+    ///
+    /// let mut runtime = Runtime::builder().workers(2).build()?;
+    /// let name = runtime.run(async || {
+    ///     let name = spawn_on(1, async || std::thread::current().name().map(String::from));
+    ///     name.await
+    /// })?;
+    /// assert_eq!(name.as_deref(), Some("antiphon worker 1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub const fn workers(mut self, count: usize) -> Self {
+        assert!(count > 0, "a run has at least one worker");
+        self.workers = count;
+        self
+    }
+
+    /// Has each worker run on one processor, the next one for each; they may run on any, if it is not said.
+    ///
+    /// It pays where the machine is the program's alone. The thread that calls [`run`](Runtime::run) is bound while that
+    /// lasts. Elsewhere than on Linux it does nothing.
+    pub const fn pin_workers(mut self, is_pinned: bool) -> Self {
+        self.is_pinned = is_pinned;
+        self
+    }
+
     /// Makes the runtime.
     ///
     /// # Errors
     /// What the system says when it refuses the descriptors that a loop needs.
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if signals are asked for in virtual time, where there are none.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if signals or several workers are asked for in virtual time, where there are none.
     pub fn build(self) -> io::Result<Runtime> {
         let is_in_virtual_time = self.driver == DriverKind::VirtualTime;
         let watches = match self.on_signals {
@@ -301,12 +354,31 @@ impl RuntimeBuilder {
             OnSignals::Cancel => true,
             OnSignals::Leave => false,
         };
-        let Choice { driver, decision } = choose(match self.driver {
-            DriverKind::Auto => Wish::Best,
-            DriverKind::Uring => Wish::Uring,
-            DriverKind::Readiness => Wish::Readiness,
-            DriverKind::VirtualTime => Wish::VirtualTime,
-        })?;
+        if is_in_virtual_time && self.workers > 1 {
+            let why = "virtual time has one worker: the clocks of several would jump apart";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let wish = self.driver.wish();
+        let Choice { driver, decision } = choose(wish)?;
+        let (budget, grace) = (self.budget, self.grace);
+        let watchdog = self.instruments.watchdog.clone();
+        let plan: Plan = Arc::new(move || {
+            let settings = Settings {
+                budget,
+                grace,
+                watch: None,
+                is_in_virtual_time: false,
+            };
+            let worker = Worker::new(choose(wish)?.driver, settings);
+            let mut planned = Planned::new();
+            planned.watchdog = watchdog.as_ref().map(Watchdog::for_another);
+            worker.instruments().fill(planned);
+            Ok(worker)
+        });
+        let others = self.workers - 1;
+        let threads = (others > 0)
+            .then(|| Threads::start(others, &plan, self.grace, self.is_pinned))
+            .transpose()?;
         let settings = Settings {
             budget: self.budget,
             grace: self.grace,
@@ -315,7 +387,22 @@ impl RuntimeBuilder {
         };
         let worker = Worker::new(driver, settings);
         worker.instruments().fill(self.instruments);
-        Ok(Runtime { worker, decision })
+        Ok(Runtime {
+            worker,
+            threads,
+            decision,
+        })
+    }
+}
+
+impl DriverKind {
+    const fn wish(self) -> Wish {
+        match self {
+            Self::Auto => Wish::Best,
+            Self::Uring => Wish::Uring,
+            Self::Readiness => Wish::Readiness,
+            Self::VirtualTime => Wish::VirtualTime,
+        }
     }
 }
 

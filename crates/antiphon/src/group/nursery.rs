@@ -13,6 +13,8 @@ use super::children::State;
 use super::errors::GroupError;
 use super::handle::ChildHandle;
 use crate::scope::{CancelReason, CancelScope, Cancelled};
+use crate::thread::JoinError;
+use crate::workers::{WorkerTask, workers};
 
 /// Runs `body`, which may spawn children, and ends when it and all of them have ended.
 ///
@@ -198,6 +200,61 @@ impl<'env, E: Error + 'static> Group<'env, E> {
         T: 'env,
     {
         self.state.spawn(body(), None, Location::caller())
+    }
+
+    /// Starts a child on another worker of this run: see [`spawn_on`](crate::spawn_on).
+    ///
+    /// Here it is a child as any other: the group waits for its end, its error and its panic are the group's, and a cancel reaches
+    /// it there; if the group is dropped, it is cancelled, and nobody waits. The closure, what it returns and its error go from one thread to another.
+    ///
+    /// If its worker ends before it does, that is a [`JoinError`](crate::thread::JoinError), which becomes an error of the group's
+    /// type.
+    ///
+    /// # Panics
+    /// If no loop is running on this thread, or there is no such worker.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::{Runtime, group, workers};
+    /// use std::io;
+    ///
+    /// let mut runtime = Runtime::builder().workers(2).build()?;
+    /// runtime.run(async || {
+    ///     group(async |group| {
+    ///         for worker in 0..workers().len() {
+    ///             group.spawn_on(worker, async move || {
+    ///                 println!("serving on worker {worker}");
+    ///                 Ok::<(), io::Error>(())
+    ///             });
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn_on<F, T>(&self, worker: usize, body: F) -> ChildHandle<T>
+    where
+        F: AsyncFnOnce() -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<JoinError> + Send + 'static,
+    {
+        let at = Location::caller();
+        let handle = workers().handle(worker).clone();
+        let child = async move {
+            match WorkerTask::start(&handle, body, at)
+                .cancel_if_dropped()
+                .await
+            {
+                Ok(result) => result,
+                Err(error) => match error.into_panic() {
+                    Ok(payload) => resume_unwind(payload),
+                    Err(error) => Err(error.into()),
+                },
+            }
+        };
+        self.state.spawn(child, None, at)
     }
 
     /// Starts a child that has a handle to the group, for spawning siblings: see [`spawn`](Self::spawn).

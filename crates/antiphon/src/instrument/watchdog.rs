@@ -106,6 +106,11 @@ impl Watchdog {
         }
     }
 
+    /// The same for another loop.
+    pub(crate) fn for_another(&self) -> Self {
+        Self::new(self.limit, Arc::clone(&self.tell))
+    }
+
     /// One that tells on standard error.
     pub(crate) fn printing(limit: Duration) -> Self {
         let tell = |hold: &Hold| {

@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::acceptor::Acceptor;
-use super::addresses::ToAddresses;
+use super::addresses::{Target, ToAddresses};
 use super::stream::ip_address;
 use super::tcp_stream::TcpStream;
 use crate::scope::Cancelled;
@@ -42,17 +42,44 @@ impl TcpListener {
     /// **Did not happen.** A name lookup goes on in its thread, and its answer is dropped.
     #[track_caller]
     pub fn bind<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
-        let (target, at) = (address.to_target(), Location::caller());
-        async move {
-            let mut result = Err(io::ErrorKind::InvalidInput.into());
-            for address in target.addresses(at).await? {
-                result = listen(address);
-                if result.is_ok() {
-                    break;
-                }
-            }
-            result
-        }
+        bind(address.to_target(), false, Location::caller())
+    }
+
+    /// Listens at an address that others of the same user may listen at, too, as long as all say so (`SO_REUSEPORT`): one listener for
+    /// each [worker](mod@crate::workers). The system shares new connections out among them.
+    ///
+    /// A connection that waits in the queue of a listener is lost with it: so it is not for taking over from another program.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind). In virtual time the second one is [`AddrInUse`](io::ErrorKind::AddrInUse): there is one worker.
+    ///
+    /// # Cancellation
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::net::TcpListener;
+    /// use antiphon::{Runtime, spawn_on, workers};
+    /// use std::io;
+    ///
+    /// let mut runtime = Runtime::builder().workers(2).build()?;
+    /// runtime.run(async || {
+    ///     // The first one has the system choose a port.
+    ///     let first = TcpListener::bind_shared("127.0.0.1:0").await?;
+    ///     let address = first.local_addr()?;
+    ///     let second = spawn_on(1, async move || {
+    ///         let listener = TcpListener::bind_shared(address).await?;
+    ///         // … accepts connections on worker 1.
+    ///         listener.local_addr()
+    ///     });
+    ///     assert_eq!(second.await??, address);
+    ///     Ok::<(), io::Error>(())
+    /// })?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bind_shared<A: ToAddresses>(address: A) -> impl Future<Output = io::Result<Self>> {
+        bind(address.to_target(), true, Location::caller())
     }
 
     /// Takes in a socket that listens already.
@@ -190,7 +217,22 @@ impl AsFd for TcpListener {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let backlog = BACKLOG;
-    open(&Open::TcpListener { address, backlog }).map(TcpListener::of_socket)
+async fn bind(
+    target: Target,
+    is_shared: bool,
+    at: &'static Location<'static>,
+) -> io::Result<TcpListener> {
+    let mut result = Err(io::ErrorKind::InvalidInput.into());
+    for address in target.addresses(at).await? {
+        let what = Open::TcpListener {
+            address,
+            backlog: BACKLOG,
+            is_shared,
+        };
+        result = open(&what).map(TcpListener::of_socket);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }

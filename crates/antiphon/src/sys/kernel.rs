@@ -13,9 +13,16 @@ use super::socket::Socket;
 pub(super) fn open(what: &Open) -> io::Result<Socket> {
     let fd: OwnedFd = match what {
         Open::TcpStream(address) => tcp(Domain::for_address(*address))?.into(),
-        Open::TcpListener { address, backlog } => {
+        Open::TcpListener {
+            address,
+            backlog,
+            is_shared,
+        } => {
             let socket = tcp(Domain::for_address(*address))?;
             socket.set_reuse_address(true)?;
+            if *is_shared {
+                socket.set_reuse_port(true)?;
+            }
             socket.bind(&(*address).into())?;
             socket.listen(i32::from(*backlog))?;
             socket.into()

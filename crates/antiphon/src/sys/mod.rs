@@ -20,6 +20,7 @@ mod operation;
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "unix.rs")]
 mod platform;
+mod processors;
 mod readiness;
 pub(crate) mod signals;
 mod simulator;
@@ -45,6 +46,7 @@ pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
 pub(crate) use self::open::{Open, Pair, open, open_pair};
 pub(crate) use self::operation::{Operation, Operations, Taken, complete_all, lend, take_back};
 pub(crate) use self::platform::{Chunk, peer_user};
+pub(crate) use self::processors::Processors;
 use self::readiness::Readiness;
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::socket::Socket;

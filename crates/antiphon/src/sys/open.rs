@@ -18,6 +18,8 @@ pub(crate) enum Open {
     TcpListener {
         address: SocketAddr,
         backlog: u16,
+        /// Others of this user may listen there too, and the system shares the connections out.
+        is_shared: bool,
     },
     Udp(SocketAddr),
     /// A Unix stream that is to be connected.

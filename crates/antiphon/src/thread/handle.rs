@@ -14,7 +14,7 @@ use super::error::{JoinError, Kind};
 use super::leaf::Leaf;
 use super::parker::Parker;
 use super::slot::Slot;
-use crate::scope::{CancelReason, CancelScope};
+use crate::scope::{CancelReason, CancelScope, deliver};
 use crate::task::start;
 use crate::worker::{Door, Worker, current};
 
@@ -92,7 +92,18 @@ impl Handle {
         F: AsyncFnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let at = Location::caller();
+        self.spawn_at(body, Location::caller())
+    }
+
+    pub(crate) fn spawn_at<F, T>(
+        &self,
+        body: F,
+        at: &'static Location<'static>,
+    ) -> SendJoinHandle<T>
+    where
+        F: AsyncFnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let remote = Arc::new(Remote {
             slot: Slot::new(),
             is_called: AtomicBool::new(false),
@@ -153,7 +164,7 @@ struct Remote<T> {
 struct Remark {
     /// The task, once it has begun.
     task: Option<Waker>,
-    cancel: Option<(Box<str>, &'static Location<'static>)>,
+    cancel: Option<(CancelReason, &'static Location<'static>)>,
     was_cancelled: bool,
 }
 
@@ -184,14 +195,14 @@ impl<T> Remote<T> {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cancel(&self, why: &str, at: &'static Location<'static>) -> bool {
+    fn cancel(&self, reason: CancelReason, at: &'static Location<'static>) -> bool {
         let task = {
             let mut call = self.lock();
             if call.was_cancelled || !self.slot.is_empty() {
                 return false;
             }
             call.was_cancelled = true;
-            call.cancel = Some((why.into(), at));
+            call.cancel = Some((reason, at));
             self.is_called.store(true, Ordering::Release);
             call.task.clone()
         };
@@ -205,8 +216,8 @@ impl<T> Remote<T> {
     fn hear(&self, scope: &CancelScope) {
         if self.is_called.swap(false, Ordering::Acquire) {
             let cancel = self.lock().cancel.take();
-            if let Some((why, at)) = cancel {
-                scope.cancel_for(CancelReason::Requested(why), at);
+            if let Some((reason, at)) = cancel {
+                scope.cancel_for(reason, at);
             }
         }
     }
@@ -299,7 +310,13 @@ impl<T> SendJoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn cancel(&self, why: &str) -> bool {
-        self.remote.cancel(why, Location::caller())
+        self.remote
+            .cancel(CancelReason::Requested(why.into()), Location::caller())
+    }
+
+    /// Cancels the task because its future here was dropped. It has no effect if the task has ended.
+    pub(crate) fn cancel_because_dropped(&self) {
+        self.remote.cancel(CancelReason::Dropped, self.leaf.at());
     }
 
     /// Returns `true` if the task has ended.
@@ -327,6 +344,22 @@ impl<T> SendJoinHandle<T> {
             }
             parker.park();
         }
+    }
+
+    /// Polls for the result; a cancel of the scope in which it is polled is handed on to the task, which ends it.
+    pub(crate) fn poll_linked(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        if let Poll::Ready(result) = self.poll_result(cx.waker()) {
+            self.leaf.end();
+            return Poll::Ready(result);
+        }
+        if Leaf::is_cancelled() {
+            if let Some(cancelled) = deliver() {
+                let reason = cancelled.reason().clone();
+                self.remote.cancel(reason, cancelled.location());
+            }
+        }
+        self.leaf.wait(cx, "task of a worker");
+        Poll::Pending
     }
 
     fn poll_result(&mut self, waker: &Waker) -> Poll<Result<T, JoinError>> {

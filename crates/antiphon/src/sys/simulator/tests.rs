@@ -26,6 +26,7 @@ fn pair(simulator: &mut Simulator) -> (Rc<Socket>, Rc<Socket>) {
 
 fn listener(simulator: &mut Simulator, address: &str) -> (Rc<Socket>, SocketAddr) {
     let what = Open::TcpListener {
+        is_shared: false,
         address: at(address),
         backlog: 0,
     };

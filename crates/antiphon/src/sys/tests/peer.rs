@@ -52,7 +52,11 @@ pub(super) fn unix_pair(driver: &mut dyn Driver) -> (Rc<Socket>, Peer) {
 
 pub(super) fn tcp_listener(driver: &mut dyn Driver, backlog: u16) -> (Rc<Socket>, SocketAddr) {
     let address = LOCALHOST;
-    with_address(driver.open(&Open::TcpListener { address, backlog }))
+    with_address(driver.open(&Open::TcpListener {
+        address,
+        backlog,
+        is_shared: false,
+    }))
 }
 
 pub(super) fn udp(driver: &mut dyn Driver) -> (Rc<Socket>, SocketAddr) {

@@ -79,7 +79,9 @@ impl Network {
             Open::TcpStream(address) => Ok(self.insert(Stream::new(false, nowhere(address.ip())))),
             Open::UnixStream => Ok(self.insert(Stream::new(true, nameless()))),
             Open::UnixDatagram(None) => Ok(self.insert(Datagrams::new(true, nameless()))),
-            Open::TcpListener { address, backlog } => {
+            Open::TcpListener {
+                address, backlog, ..
+            } => {
                 let listener = Listener::new(false, Address::Ip(*address), *backlog);
                 self.insert_at(Protocol::Tcp, *address, End::Listener(listener))
             }
