@@ -79,6 +79,8 @@ pub struct ScopeSnapshot {
     pub at: &'static Location<'static>,
     /// Whether it keeps the cancels of the scopes around it off.
     pub is_shield: bool,
+    /// In what time its deadline cancels it, from the start of this turn; zero if that is past.
+    pub deadline_in: Option<Duration>,
     /// Its own cancel.
     pub cancelled: Option<Cancelled>,
     /// Whether the next wait in it ends as cancelled. If its task waits and nothing is listed that it waits for, a cancel is held
@@ -143,6 +145,9 @@ impl Tree {
                 parent: open.parent,
                 at: open.at,
                 is_shield: open.is_shield,
+                deadline_in: open
+                    .deadline
+                    .map(|deadline| deadline.saturating_duration_since(worker.now())),
                 cancelled: open.cancelled,
                 is_to_hear: open.is_to_hear,
             });
@@ -171,7 +176,7 @@ impl Tree {
     }
 
     /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "scopes": [{"id", "parent", "at",
-    /// "is_shield", "cancelled", "is_to_hear"}], "waits": [{"kind", "task", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
+    /// "is_shield", "deadline_in_ns", "cancelled", "is_to_hear"}], "waits": [{"kind", "task", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"tasks\":[");
         for (index, task) in self.tasks.iter().enumerate() {
@@ -200,9 +205,11 @@ impl Tree {
                 );
                 let (id, at) = (scope.id, quoted(&scope.at.to_string()));
                 let (is_shield, is_to_hear) = (scope.is_shield, scope.is_to_hear);
+                let deadline = scope.deadline_in.map(|left| left.as_nanos().to_string());
+                let deadline = deadline.as_deref().unwrap_or("null");
                 let _ = write!(
                     json,
-                    "{comma}{{\"id\":{id},\"parent\":{parent},\"at\":{at},\"is_shield\":{is_shield},\"cancelled\":{cancelled},\"is_to_hear\":{is_to_hear}}}"
+                    "{comma}{{\"id\":{id},\"parent\":{parent},\"at\":{at},\"is_shield\":{is_shield},\"deadline_in_ns\":{deadline},\"cancelled\":{cancelled},\"is_to_hear\":{is_to_hear}}}"
                 );
             }
             json.push_str("],\"waits\":[");
@@ -380,6 +387,9 @@ impl fmt::Display for ScopeSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_shield { "shield" } else { "scope" };
         write!(f, "in {kind} {} of {}", self.id, self.at)?;
+        if let (Some(left), None) = (self.deadline_in, &self.cancelled) {
+            write!(f, ", for {left:?} more")?;
+        }
         match &self.cancelled {
             Some(cancelled) => write!(f, ", {cancelled}"),
             None if self.is_to_hear => f.write_str(", cancelled from further out"),

@@ -15,7 +15,7 @@ use antiphon::sync::mpsc::{self, SendError};
 use antiphon::sync::{Event, Mutex};
 use antiphon::{
     CancelReason, CancelScope, Cancelled, Outcome, droppable, find_cancelled, finish, is_cancelled,
-    shield, spawn, time, yield_now,
+    shield, spawn, time, tree, yield_now,
 };
 use scope_support::{Trace, simulate};
 
@@ -868,5 +868,27 @@ fn the_last_cancel_heard_of_is_the_one_that_counts() {
             })
             .await;
         assert!(outcome.is_cancelled());
+    });
+}
+
+#[test]
+fn the_tree_shows_how_long_a_deadline_leaves() {
+    simulate(async || {
+        let deadline = time::now() + Duration::from_secs(5);
+        let scope = CancelScope::with_deadline(deadline);
+        let outcome = scope.run(async || {
+            time::sleep(Duration::from_secs(2)).await?;
+            let shown = tree();
+            assert!(shown.to_string().contains(", for 3s more"), "{shown}");
+            assert!(
+                shown.to_json().contains("\"deadline_in_ns\":3000000000"),
+                "{shown}"
+            );
+            scope.set_deadline(None);
+            yield_now().await?;
+            assert_eq!(tree().tasks[0].scopes[0].deadline_in, None);
+            Ok::<(), Cancelled>(())
+        });
+        assert!(!outcome.await.is_cancelled());
     });
 }

@@ -305,6 +305,7 @@ impl Entered<'_> {
         if timer.deadline != deadline {
             timer.stop();
             timer.deadline = deadline;
+            current(|worker| worker.scopes().note_deadline(self.scope, deadline));
         }
         let Some(deadline) = deadline else { return };
         let at = self.owner.inner.at.get();

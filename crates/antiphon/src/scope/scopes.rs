@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::panic::Location;
 use std::task::Waker;
+use std::time::Instant;
 
 use super::cancelled::{CancelReason, Cancelled, ScopeId};
 use crate::instrument;
@@ -58,6 +59,8 @@ struct Record {
     cancelled: Option<Cancelled>,
     /// The cancelled scope that what is in it hears of: itself, or one above, or `NONE`.
     sees: u32,
+    /// When it is cancelled by itself, as far as that was noted.
+    deadline: Option<Instant>,
     /// Who polls it.
     waker: Option<Waker>,
     /// The task in whose step it was entered, or polled by another waker.
@@ -77,6 +80,8 @@ pub(crate) struct Open {
     pub(crate) cancelled: Option<Cancelled>,
     /// It, or a scope that it is in, was cancelled, with no shield between.
     pub(crate) is_to_hear: bool,
+    /// When it is cancelled by itself.
+    pub(crate) deadline: Option<Instant>,
     /// The line that entered it.
     pub(crate) at: &'static Location<'static>,
 }
@@ -481,10 +486,16 @@ impl Scopes {
                 is_shield: record.is_shield,
                 cancelled: record.cancelled.clone(),
                 is_to_hear: record.sees != NONE,
+                deadline: record.deadline,
                 at: record.at,
             });
             todo.extend(children(&records, index));
         }
+    }
+
+    /// Notes the deadline of a scope, for those who look.
+    pub(crate) fn note_deadline(&self, scope: ScopeRef, deadline: Option<Instant>) {
+        self.find_mut(scope, |record| record.deadline = deadline);
     }
 
     /// Returns the tasks that poll a scope and those in it, as far as they do so with their own wakers.
@@ -695,6 +706,7 @@ impl Record {
             next: NONE,
             cancelled: None,
             sees: NONE,
+            deadline: None,
             waker: None,
             task: Address::NOBODY,
             at,
