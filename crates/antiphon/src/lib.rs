@@ -92,7 +92,7 @@ pub use crate::group::{
     Readiness, StartError, TryJoin, for_each_concurrent, for_each_received, group, join, join_all,
     race, race_all, try_join, try_join_all,
 };
-pub use crate::look::{ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
+pub use crate::look::{Holder, ScopeSnapshot, TaskSnapshot, TaskState, Tree, Wait, tree};
 pub use crate::random::fill_random;
 pub use crate::runtime::{DriverKind, OnSignals, Runtime, RuntimeBuilder, run};
 pub use crate::scope::{

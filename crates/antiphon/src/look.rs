@@ -1,7 +1,7 @@
 //! Looking: who waits, for what, on which line, and since when.
 //!
-//! Every leaf leaves a record while it waits, so looking is a *read*: nothing is polled, and nothing is paid for it
-//! while nobody looks.
+//! Every leaf leaves a record while it waits, and a lock notes who takes it, so looking is a *read*: nothing is polled, and
+//! next to nothing is paid for it while nobody looks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -9,8 +9,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::scope::{Cancelled, ScopeId};
-use crate::task::{TASK_WAIT, TaskId};
-use crate::wait::Waiting;
+use crate::task::{Header, TASK_WAIT, TaskId};
+use crate::wait::{Held, Waiting};
 use crate::worker::{Worker, current};
 
 /// Takes a picture of the loop's tasks.
@@ -112,6 +112,27 @@ pub struct Wait {
     pub at: &'static Location<'static>,
     /// For how long, up to the start of this turn.
     pub elapsed: Duration,
+    /// Who holds it, if it is a lock or a semaphore. `None` for the moment between being handed it and taking the next step.
+    pub held_by: Option<Holder>,
+}
+
+/// Who holds what a task waits for: a [`Mutex`](crate::sync::Mutex), an [`RwLock`](crate::sync::RwLock), or permits of a
+/// [`Semaphore`](crate::sync::Semaphore).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// How it is held: `"mutex"`, `"rwlock read"`, `"rwlock write"`, or `"semaphore"`.
+    pub kind: &'static str,
+    /// How many hold it: 1, or the number of readers. Of a semaphore, how many permits are out; those that were
+    /// [forgotten](crate::sync::SemaphorePermit::forget) don't count.
+    pub count: usize,
+    /// The task that got it last: of several, the others came before it, and it may have gone since. `None` if that has
+    /// ended and left the guard to somebody else, or if it was no task of this loop.
+    ///
+    /// A guard that was kept from an earlier loop of the thread may be taken for that of a task of this one; its line is right.
+    pub task: Option<TaskId>,
+    /// The line at which that task asked for it. `None` if nobody ever got permits of the semaphore.
+    pub at: Option<&'static Location<'static>>,
 }
 
 /// Takes a picture of a loop that may be between two steps.
@@ -126,6 +147,7 @@ impl Wait {
             task: TaskId::new(waiting.note).filter(|_| waiting.kind == TASK_WAIT),
             at: waiting.at,
             elapsed: Duration::from_nanos(worker.clock().saturating_sub(waiting.since)),
+            held_by: None,
         }
     }
 }
@@ -133,8 +155,13 @@ impl Wait {
 impl Tree {
     fn of(worker: &Worker) -> Self {
         let mut waits: BTreeMap<_, Vec<Wait>> = BTreeMap::new();
+        let held = worker.waits().held();
         worker.waits().for_each(|waiting| {
-            let wait = Wait::of(worker, waiting);
+            let held_by = held[waiting.place.index()].map(|held| Holder::of(worker, held));
+            let wait = Wait {
+                held_by,
+                ..Wait::of(worker, waiting)
+            };
             waits.entry(waiting.task).or_default().push(wait);
         });
         let mut scopes: BTreeMap<_, Vec<ScopeSnapshot>> = BTreeMap::new();
@@ -176,7 +203,8 @@ impl Tree {
     }
 
     /// Returns the picture as JSON: `{"tasks": [{"id", "parent", "name", "origin", "state", "scopes": [{"id", "parent", "at",
-    /// "is_shield", "deadline_in_ns", "cancelled", "is_to_hear"}], "waits": [{"kind", "task", "at", "elapsed_ns"}]}]}`. What is absent is `null`.
+    /// "is_shield", "deadline_in_ns", "cancelled", "is_to_hear"}], "waits": [{"kind", "task", "at", "elapsed_ns", "held_by": {"kind",
+    /// "count", "task", "at"}}]}]}`. What is absent is `null`.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"tasks\":[");
         for (index, task) in self.tasks.iter().enumerate() {
@@ -220,9 +248,12 @@ impl Tree {
                     .task
                     .map_or_else(|| "null".to_owned(), |task| task.to_string());
                 let elapsed = wait.elapsed.as_nanos();
+                let held_by = wait
+                    .held_by
+                    .map_or_else(|| "null".to_owned(), Holder::to_json);
                 let _ = write!(
                     json,
-                    "{comma}{{\"kind\":{kind},\"task\":{task},\"at\":{at},\"elapsed_ns\":{elapsed}}}"
+                    "{comma}{{\"kind\":{kind},\"task\":{task},\"at\":{at},\"elapsed_ns\":{elapsed},\"held_by\":{held_by}}}"
                 );
             }
             json.push_str("]}");
@@ -316,6 +347,28 @@ impl TaskSnapshot {
     }
 }
 
+impl Holder {
+    fn of(worker: &Worker, held: Held) -> Self {
+        Self {
+            kind: held.kind,
+            count: held.count,
+            task: worker.with_task(held.task, Header::id),
+            at: held.at,
+        }
+    }
+
+    fn to_json(self) -> String {
+        let task = self
+            .task
+            .map_or_else(|| "null".to_owned(), |task| task.to_string());
+        let at = self
+            .at
+            .map_or_else(|| "null".to_owned(), |at| quoted(&at.to_string()));
+        let (kind, count) = (quoted(self.kind), self.count);
+        format!("{{\"kind\":{kind},\"count\":{count},\"task\":{task},\"at\":{at}}}")
+    }
+}
+
 impl TaskSnapshot {
     /// Its line in a table.
     fn row(&self) -> [String; 7] {
@@ -404,7 +457,32 @@ impl fmt::Display for Wait {
         if let Some(task) = self.task {
             write!(f, " {task}")?;
         }
-        write!(f, " at {} for {:?}", self.at, self.elapsed)
+        write!(f, " at {} for {:?}", self.at, self.elapsed)?;
+        match self.held_by {
+            Some(holder) => write!(f, ", {holder}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.count) {
+            ("rwlock read", 1) => f.write_str("held by a reader: locked")?,
+            ("rwlock read", count) => write!(f, "held by {count} readers: last locked")?,
+            ("rwlock write", _) => f.write_str("held by a writer: locked")?,
+            ("semaphore", 0) => return f.write_str("no permit is out"),
+            ("semaphore", 1) => f.write_str("1 permit is out: last taken")?,
+            ("semaphore", count) => write!(f, "{count} permits are out: last taken")?,
+            _ => f.write_str("held: locked")?,
+        }
+        if let Some(task) = self.task {
+            write!(f, " by task {task}")?;
+        }
+        match self.at {
+            Some(at) => write!(f, " at {at}"),
+            None => Ok(()),
+        }
     }
 }
 

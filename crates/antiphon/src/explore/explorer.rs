@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::case::{Case, Fault};
 use super::failure::{Failure, Finding, Moment};
-use super::probe::{Path, Run, is_ours, listen_for_panics};
+use super::probe::{self, Path, Run, is_ours, listen_for_panics};
 use crate::context;
 use crate::look::tree_of;
 use crate::scope::Outcome;
@@ -234,6 +234,7 @@ impl Explorer {
         let result = catch_unwind(AssertUnwindSafe(|| {
             worker.run(async { program().await.into_error() })
         }));
+        probe::check_locks();
         drop(run);
         drop(worker);
         let (path, mut findings) = Run::end();

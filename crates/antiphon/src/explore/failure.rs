@@ -64,7 +64,9 @@ pub enum Finding {
     OperationsLeft(usize),
     /// So many sockets were not closed.
     SocketsLeft(usize),
-    /// Locks are still held; each is told by its kind and the line that locked it.
+    /// Locks are still held though all of the program was dropped: their guards were forgotten, or are kept elsewhere. Each is
+    /// told by its kind and the line that locked it. Permits that were given away with
+    /// [`forget`](crate::sync::SemaphorePermit::forget) are not.
     LocksHeld(Vec<String>),
     /// It went another way than the run before, up to the fault: it depends on something else than its input, such as
     /// the real time, the order of a `HashMap`, or what the run before has left. The two points are where they part.

@@ -7,7 +7,7 @@
 //! - nothing panicked: no assertion failed, not even in a task that nobody awaits;
 //! - each block with a [context manager](crate::context) that was entered has exited, once;
 //! - no task had to be dropped, nobody is left in a queue, and every scope was left;
-//! - no lock is held, no operation is under way, no socket is open;
+//! - no lock is held, by a guard that was forgotten or is kept where the program does not drop it, no operation is under way, no socket is open;
 //! - the program came to its end at all: a deadlock is found, and told with the [tree](crate::tree()) of those who wait.
 //!
 //! It runs in [virtual time](crate::DriverKind::VirtualTime), with sockets that are connected in memory, so that nothing

@@ -33,12 +33,22 @@ pub(super) struct Run {
     touched: Option<ScopeRef>,
     /// What panicked, and was not injected.
     panics: Vec<String>,
+    /// The guards of locks that were made and not dropped.
+    locks: Vec<Lock>,
     turns: usize,
     turns_max: usize,
     /// Tells who waits for what.
     look: fn(&Worker) -> String,
     findings: Vec<Finding>,
     is_told: bool,
+}
+
+/// A guard of a lock: what kind it is of, where the lock lies, and the line that locked.
+#[derive(PartialEq, Eq)]
+struct Lock {
+    kind: &'static str,
+    address: usize,
+    at: &'static Location<'static>,
 }
 
 /// A point, and whether what is exposed was there.
@@ -87,6 +97,7 @@ impl Run {
             polled: Vec::new(),
             touched: None,
             panics: Vec::new(),
+            locks: Vec::new(),
             turns: 0,
             turns_max,
             look,
@@ -323,6 +334,36 @@ pub(crate) fn check(worker: &Worker) {
         findings.push(Finding::SocketsLeft(sockets));
     }
     with(|run| run.findings.append(&mut findings));
+}
+
+/// A guard was made for the lock of this kind at `address`, which the line `at` asked for.
+#[cold]
+pub(crate) fn locked(kind: &'static str, address: usize, at: &'static Location<'static>) {
+    with(|run| run.locks.push(Lock { kind, address, at }));
+}
+
+/// A guard is dropped, of which [`locked`] told, unless it is of another run.
+#[cold]
+pub(crate) fn unlocked(kind: &'static str, address: usize, at: &'static Location<'static>) {
+    let lock = Lock { kind, address, at };
+    with(|run| {
+        // The last of those that are alike: one that was forgotten may have lain there before.
+        if let Some(index) = run.locks.iter().rposition(|held| *held == lock) {
+            run.locks.remove(index);
+        }
+    });
+}
+
+/// All that belonged to the program was dropped: looks which locks are still held.
+pub(super) fn check_locks() {
+    with(|run| {
+        if run.locks.is_empty() || run.findings.iter().any(Finding::is_abandoned) {
+            return;
+        }
+        let text = |lock: Lock| format!("{} at {}", lock.kind, lock.at);
+        let locks = run.locks.drain(..).map(text).collect();
+        run.findings.push(Finding::LocksHeld(locks));
+    });
 }
 
 /// Says that `scope` is exposed, until what is returned is dropped.

@@ -212,7 +212,7 @@ impl<'a, T: ?Sized> Future for CondvarWait<'a, T> {
                         }
                     };
                     // If the lock is free there is nothing left to wait for: it goes on even if it is cancelled.
-                    if let Some(guard) = mutex.try_lock() {
+                    if let Some(guard) = mutex.try_lock_at(this.at) {
                         this.stage = Stage::Done;
                         return Poll::Ready(Ok(guard));
                     }

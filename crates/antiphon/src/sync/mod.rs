@@ -65,11 +65,13 @@
 //! use that hub: it panics.
 //!
 //! # Not supported
-//! No lock knows its owner: a task that locks again what it has locked waits for itself. Nothing is poisoned by a panic;
+//! No lock asks who comes: a task that locks again what it has locked waits for itself, and [`tree`](crate::tree()) shows it
+//! as the holder of what it waits for. Nothing is poisoned by a panic;
 //! the guard is dropped, and the next one finds the value as it was left.
 
 // What they share.
 mod error;
+mod holder;
 mod leaf;
 
 // Locks, and what comes with them.

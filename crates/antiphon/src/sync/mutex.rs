@@ -1,6 +1,6 @@
 //! One at a time.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::holder::{Holder, tell_locked, tell_unlocked};
 use super::leaf::Leaf;
 use crate::scope::Cancelled;
 use crate::wait::Queue;
@@ -46,19 +47,21 @@ use crate::wait::Queue;
 /// # Ok::<(), antiphon::Cancelled>(())
 /// ```
 pub struct Mutex<T: ?Sized> {
-    /// Set while there is a guard, or one who was chosen and will make a guard when it runs. Never clear while somebody
-    /// waits.
-    is_locked: Cell<bool>,
+    /// Somebody while there is a guard, or one who was chosen and will make a guard when it runs. Never nobody while
+    /// somebody waits.
+    holder: Holder,
     waiters: Queue,
-    /// Borrowed by the guard and by nothing else, so borrowing it after setting `is_locked` succeeds.
+    /// Borrowed by the guard and by nothing else, so borrowing it after becoming the holder succeeds.
     value: RefCell<T>,
 }
+
+const KIND: &str = "mutex";
 
 impl<T> Mutex<T> {
     /// Makes a lock that is free.
     pub const fn new(value: T) -> Self {
         Self {
-            is_locked: Cell::new(false),
+            holder: Holder::nobody(),
             waiters: Queue::new(),
             value: RefCell::new(value),
         }
@@ -103,35 +106,63 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Locks if the lock is free: neither held nor waited for.
     #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        if self.is_locked.replace(true) {
+        self.try_lock_at(Location::caller())
+    }
+
+    #[inline]
+    pub(super) fn try_lock_at(&self, at: &'static Location<'static>) -> Option<MutexGuard<'_, T>> {
+        if self.is_locked() {
             return None;
         }
-        Some(self.guard())
+        self.holder.take(at);
+        Some(self.guard(at))
     }
 
     /// Returns `true` if the lock is held, or on its way to one who waited for it.
     #[inline]
     pub fn is_locked(&self) -> bool {
-        self.is_locked.get()
+        self.holder.is_somebody()
     }
 
     /// Makes the guard of one who has the lock already.
     #[inline]
-    fn guard(&self) -> MutexGuard<'_, T> {
-        debug_assert!(self.is_locked.get());
+    fn guard(&self, at: &'static Location<'static>) -> MutexGuard<'_, T> {
+        debug_assert!(self.is_locked());
+        tell_locked(KIND, self, at);
         MutexGuard {
             value: self.value.borrow_mut(),
-            held: Held { mutex: self },
+            held: Held { mutex: self, at },
         }
     }
 
     /// Hands the lock to the first who waits, or frees it.
     #[inline]
     fn release(&self) {
-        if !self.waiters.choose_first(0) {
-            self.is_locked.set(false);
+        if self.waiters.may_be_chosen_from() {
+            self.hand_over();
+        } else {
+            self.holder.clear();
         }
+    }
+
+    #[inline(never)]
+    fn hand_over(&self) {
+        let hand_to = |_, taker| {
+            self.holder.hand_to(taker);
+            Some(0)
+        };
+        if self.waiters.choose_first_taker_if(hand_to) {
+            self.post();
+        } else {
+            self.holder.clear();
+        }
+    }
+
+    /// Tells those who wait who holds the lock.
+    fn post(&self) {
+        self.waiters.post(self.holder.held(KIND, 1));
     }
 }
 
@@ -170,12 +201,14 @@ impl<'a, T: ?Sized> MutexLock<'a, T> {
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<MutexGuard<'a, T>, Cancelled>> {
         if self.leaf.is_waiting() {
             ready!(self.leaf.poll(cx, &self.mutex.waiters))?;
-            return Poll::Ready(Ok(self.mutex.guard()));
+            return Poll::Ready(Ok(self.mutex.guard(self.leaf.at())));
         }
-        self.leaf.join(&self.mutex.waiters, cx, "mutex", 0);
+        self.leaf.join(&self.mutex.waiters, cx, KIND, 0);
         // It may have been freed while this joined.
-        if !self.mutex.is_locked.replace(true) {
-            self.mutex.release();
+        if self.mutex.is_locked() {
+            self.mutex.post();
+        } else {
+            self.mutex.hand_over();
         }
         Poll::Pending
     }
@@ -188,7 +221,7 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() {
-            if let Some(guard) = self.mutex.try_lock() {
+            if let Some(guard) = self.mutex.try_lock_at(self.leaf.at()) {
                 return Poll::Ready(Ok(guard));
             }
         }
@@ -224,11 +257,13 @@ pub struct MutexGuard<'a, T: ?Sized> {
 /// The lock, held.
 struct Held<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
+    at: &'static Location<'static>,
 }
 
 impl<T: ?Sized> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        tell_unlocked(KIND, self.mutex, self.at);
         self.mutex.release();
     }
 }

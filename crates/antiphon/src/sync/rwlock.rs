@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::holder::{Holder, tell_locked, tell_unlocked};
 use super::leaf::Leaf;
 use crate::scope::Cancelled;
 use crate::wait::Queue;
@@ -36,6 +37,8 @@ use crate::wait::Queue;
 pub struct RwLock<T: ?Sized> {
     /// How many read, or `WRITER`. Those who were chosen and have not run yet are counted in.
     holders: Cell<usize>,
+    /// The last of them that was let in, who may have gone before the others.
+    last: Holder,
     /// Each asks for `READ` or `WRITE`. The first of them can't be let in at present.
     waiters: Queue,
     /// Borrowed by the guards and by nothing else, so borrowing it after being counted in succeeds.
@@ -47,11 +50,20 @@ const WRITER: usize = usize::MAX;
 const READ: u64 = 0;
 const WRITE: u64 = 1;
 
+const fn kind(wants: u64) -> &'static str {
+    if wants == WRITE {
+        "rwlock write"
+    } else {
+        "rwlock read"
+    }
+}
+
 impl<T> RwLock<T> {
     /// Makes a lock that is free.
     pub const fn new(value: T) -> Self {
         Self {
             holders: Cell::new(0),
+            last: Holder::nobody(),
             waiters: Queue::new(),
             value: RefCell::new(value),
         }
@@ -114,19 +126,27 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Locks for reading, if nobody writes and nobody waits.
     #[inline]
+    #[track_caller]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        self.try_admit(READ).then(|| self.read_guard())
+        let at = Location::caller();
+        self.try_admit(READ, at).then(|| self.read_guard(at))
     }
 
     /// Locks for writing, if the lock is free.
     #[inline]
+    #[track_caller]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.try_admit(WRITE).then(|| self.write_guard())
+        let at = Location::caller();
+        self.try_admit(WRITE, at).then(|| self.write_guard(at))
     }
 
     #[inline]
-    fn try_admit(&self, wants: u64) -> bool {
-        self.waiters.is_empty() && self.admit(wants)
+    fn try_admit(&self, wants: u64, at: &'static Location<'static>) -> bool {
+        let is_admitted = self.waiters.is_empty() && self.admit(wants);
+        if is_admitted {
+            self.last.take(at);
+        }
+        is_admitted
     }
 
     /// Counts in one who asks for `wants`, if it can be let in.
@@ -144,10 +164,24 @@ impl<T: ?Sized> RwLock<T> {
     /// Lets in from the front of the queue whoever can be.
     #[inline]
     fn admit_waiters(&self) {
-        while self
-            .waiters
-            .choose_first_if(|wants| self.admit(wants).then_some(wants))
-        {}
+        if self.waiters.may_be_chosen_from() {
+            self.admit_first_waiters();
+        }
+    }
+
+    #[inline(never)]
+    fn admit_first_waiters(&self) {
+        while self.waiters.choose_first_taker_if(|wants, taker| {
+            self.admit(wants).then(|| {
+                self.last.hand_to(taker);
+                wants
+            })
+        }) {}
+        let held = match self.holders.get() {
+            WRITER => self.last.held(kind(WRITE), 1),
+            readers => self.last.held(kind(READ), readers),
+        };
+        self.waiters.post(held);
     }
 
     /// Counts out one who was let in for `had`.
@@ -162,24 +196,18 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[inline]
-    fn read_guard(&self) -> RwLockReadGuard<'_, T> {
+    fn read_guard(&self, at: &'static Location<'static>) -> RwLockReadGuard<'_, T> {
         RwLockReadGuard {
             value: self.value.borrow(),
-            _held: Held {
-                lock: self,
-                had: READ,
-            },
+            _held: Held::new(self, READ, at),
         }
     }
 
     #[inline]
-    fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
+    fn write_guard(&self, at: &'static Location<'static>) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard {
             value: self.value.borrow_mut(),
-            _held: Held {
-                lock: self,
-                had: WRITE,
-            },
+            _held: Held::new(self, WRITE, at),
         }
     }
 }
@@ -200,7 +228,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("RwLock");
         // Waiting writers don't matter here: reading is over before anybody else runs.
-        let guard = self.admit(READ).then(|| self.read_guard());
+        let here = Location::caller();
+        let guard = self.admit(READ).then(|| self.read_guard(here));
         match &guard {
             Some(guard) => out.field("value", &&**guard),
             None => out.field("value", &format_args!("<locked>")),
@@ -220,7 +249,7 @@ impl<T: ?Sized> Admission<'_, T> {
     #[inline]
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
         ready!(self.leaf.begin(cx))?;
-        if !self.leaf.is_waiting() && self.lock.try_admit(self.wants) {
+        if !self.leaf.is_waiting() && self.lock.try_admit(self.wants, self.leaf.at()) {
             return Poll::Ready(Ok(()));
         }
         self.wait(cx)
@@ -236,12 +265,8 @@ impl<T: ?Sized> Admission<'_, T> {
             }
             return Poll::Ready(result.map(|_| ()));
         }
-        let kind = if self.wants == WRITE {
-            "rwlock write"
-        } else {
-            "rwlock read"
-        };
-        self.leaf.join(&self.lock.waiters, cx, kind, self.wants);
+        self.leaf
+            .join(&self.lock.waiters, cx, kind(self.wants), self.wants);
         // It may have been freed while this joined.
         self.lock.admit_waiters();
         Poll::Pending
@@ -275,7 +300,7 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.0.poll(cx))?;
-        Poll::Ready(Ok(self.0.lock.read_guard()))
+        Poll::Ready(Ok(self.0.lock.read_guard(self.0.leaf.at())))
     }
 }
 
@@ -285,7 +310,7 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.0.poll(cx))?;
-        Poll::Ready(Ok(self.0.lock.write_guard()))
+        Poll::Ready(Ok(self.0.lock.write_guard(self.0.leaf.at())))
     }
 }
 
@@ -325,11 +350,21 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
 struct Held<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     had: u64,
+    at: &'static Location<'static>,
+}
+
+impl<'a, T: ?Sized> Held<'a, T> {
+    #[inline]
+    fn new(lock: &'a RwLock<T>, had: u64, at: &'static Location<'static>) -> Self {
+        tell_locked(kind(had), lock, at);
+        Self { lock, had, at }
+    }
 }
 
 impl<T: ?Sized> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        tell_unlocked(kind(self.had), self.lock, self.at);
         self.lock.release(self.had);
     }
 }

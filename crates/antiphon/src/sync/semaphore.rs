@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::holder::{Holder, tell_locked, tell_unlocked};
 use super::leaf::Leaf;
 use super::{AcquireError, TryAcquireError};
 use crate::wait::Queue;
@@ -49,6 +50,10 @@ use crate::wait::Queue;
 pub struct Semaphore {
     /// Permits to be had. Those given to one who was chosen and has not run yet are not among them.
     permits: Cell<usize>,
+    /// All permits, there or out. Those that were forgotten are not among them.
+    total: Cell<usize>,
+    /// Who was given permits last, and may have given them back.
+    last: Holder,
     is_closed: Cell<bool>,
     /// Each asks for a number of permits. The first of them asks for more than there are.
     waiters: Queue,
@@ -56,6 +61,8 @@ pub struct Semaphore {
 
 /// What a waiter is told that was chosen because the semaphore was closed. Others are told how many permits they got.
 const CLOSED: u64 = u64::MAX;
+
+const KIND: &str = "semaphore";
 
 impl Semaphore {
     /// The largest number of permits that can be had at one time.
@@ -73,6 +80,8 @@ impl Semaphore {
         );
         Self {
             permits: Cell::new(permits),
+            total: Cell::new(permits),
+            last: Holder::nobody(),
             is_closed: Cell::new(false),
             waiters: Queue::new(),
         }
@@ -126,12 +135,11 @@ impl Semaphore {
     /// # Errors
     /// [`TryAcquireError::NoPermits`] if not, [`TryAcquireError::Closed`] if the semaphore is closed.
     #[inline]
+    #[track_caller]
     pub fn try_acquire(&self, count: usize) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        self.try_take(count)?;
-        Ok(SemaphorePermit {
-            semaphore: self,
-            count,
-        })
+        let at = Location::caller();
+        self.try_take(count, at)?;
+        Ok(SemaphorePermit::new(self, count, at))
     }
 
     /// Takes `count` permits that don't borrow the semaphore, if there are so many and nobody waits.
@@ -139,15 +147,14 @@ impl Semaphore {
     /// # Errors
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
+    #[track_caller]
     pub fn try_acquire_owned(
         self: &Rc<Self>,
         count: usize,
     ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.try_take(count)?;
-        Ok(OwnedSemaphorePermit {
-            semaphore: Rc::clone(self),
-            count,
-        })
+        let at = Location::caller();
+        self.try_take(count, at)?;
+        Ok(OwnedSemaphorePermit::new(Rc::clone(self), count, at))
     }
 
     /// Adds permits, which may let in some who wait.
@@ -163,6 +170,7 @@ impl Semaphore {
             .filter(|permits| *permits <= Self::PERMITS_MAX);
         self.permits
             .set(permits.expect("a semaphore has at most `PERMITS_MAX` permits"));
+        self.total.set(self.total.get().saturating_add(count));
         self.grant();
     }
 
@@ -183,13 +191,18 @@ impl Semaphore {
     }
 
     #[inline]
-    fn try_take(&self, count: usize) -> Result<(), TryAcquireError> {
+    fn try_take(
+        &self,
+        count: usize,
+        at: &'static Location<'static>,
+    ) -> Result<(), TryAcquireError> {
         if self.is_closed.get() {
             return Err(TryAcquireError::Closed);
         }
         if !self.waiters.is_empty() || !self.take(count) {
             return Err(TryAcquireError::NoPermits);
         }
+        self.last.take(at);
         Ok(())
     }
 
@@ -210,10 +223,21 @@ impl Semaphore {
     /// Gives permits to those at the front of the queue for whom there are enough.
     #[inline]
     fn grant(&self) {
-        while self
-            .waiters
-            .choose_first_if(|count| self.take(from_note(count)).then_some(count))
-        {}
+        if self.waiters.may_be_chosen_from() {
+            self.grant_first();
+        }
+    }
+
+    #[inline(never)]
+    fn grant_first(&self) {
+        while self.waiters.choose_first_taker_if(|count, taker| {
+            self.take(from_note(count)).then(|| {
+                self.last.hand_to(taker);
+                count
+            })
+        }) {}
+        let out = self.total.get().saturating_sub(self.permits.get());
+        self.waiters.post(self.last.held(KIND, out));
     }
 
     #[inline]
@@ -221,6 +245,11 @@ impl Semaphore {
         // Saturates only if more were added, while others were out, than could be there at one time.
         self.permits.set(self.permits.get().saturating_add(count));
         self.grant();
+    }
+
+    /// Has so many permits that are out never come back.
+    fn forget(&self, count: usize) {
+        self.total.set(self.total.get().saturating_sub(count));
     }
 }
 
@@ -230,7 +259,7 @@ impl fmt::Debug for Semaphore {
             .field("permits", &self.permits.get())
             .field("is_closed", &self.is_closed.get())
             .field("waiting", &self.waiters.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -271,7 +300,7 @@ impl Request {
     fn poll(&mut self, semaphore: &Semaphore, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
         ready!(self.leaf.begin(cx))?;
         if !self.leaf.is_waiting() {
-            match semaphore.try_take(self.count) {
+            match semaphore.try_take(self.count, self.leaf.at()) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(TryAcquireError::Closed) => return Poll::Ready(Err(AcquireError::Closed)),
                 Err(TryAcquireError::NoPermits) => {}
@@ -294,7 +323,7 @@ impl Request {
             });
         }
         self.leaf
-            .join(&semaphore.waiters, cx, "semaphore", into_note(self.count));
+            .join(&semaphore.waiters, cx, KIND, into_note(self.count));
         // Permits may have come back, or the semaphore have been closed, while this joined.
         if semaphore.is_closed() {
             semaphore.close();
@@ -331,9 +360,10 @@ impl<'a> Future for SemaphoreAcquire<'a> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (semaphore, count) = (self.semaphore, self.request.count);
+        let at = self.request.leaf.at();
         self.request
             .poll(semaphore, cx)
-            .map_ok(|()| SemaphorePermit { semaphore, count })
+            .map_ok(|()| SemaphorePermit::new(semaphore, count, at))
     }
 }
 
@@ -358,12 +388,9 @@ impl Future for SemaphoreAcquireOwned {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let count = this.request.count;
+        let (count, at) = (this.request.count, this.request.leaf.at());
         let poll = this.request.poll(&this.semaphore, cx);
-        poll.map_ok(|()| OwnedSemaphorePermit {
-            semaphore: Rc::clone(&this.semaphore),
-            count,
-        })
+        poll.map_ok(|()| OwnedSemaphorePermit::new(Rc::clone(&this.semaphore), count, at))
     }
 }
 
@@ -380,6 +407,7 @@ impl Drop for SemaphoreAcquireOwned {
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
     count: usize,
+    at: &'static Location<'static>,
 }
 
 /// Permits of a [`Semaphore`] that it need not be borrowed for. Dropping it gives them back.
@@ -388,9 +416,20 @@ pub struct SemaphorePermit<'a> {
 pub struct OwnedSemaphorePermit {
     semaphore: Rc<Semaphore>,
     count: usize,
+    at: &'static Location<'static>,
 }
 
-impl SemaphorePermit<'_> {
+impl<'a> SemaphorePermit<'a> {
+    #[inline]
+    fn new(semaphore: &'a Semaphore, count: usize, at: &'static Location<'static>) -> Self {
+        tell_locked(KIND, semaphore, at);
+        Self {
+            semaphore,
+            count,
+            at,
+        }
+    }
+
     /// Returns how many permits it holds.
     pub const fn count(&self) -> usize {
         self.count
@@ -398,11 +437,22 @@ impl SemaphorePermit<'_> {
 
     /// Keeps the permits from going back: the semaphore has so many fewer for good.
     pub fn forget(mut self) {
+        self.semaphore.forget(self.count);
         self.count = 0;
     }
 }
 
 impl OwnedSemaphorePermit {
+    #[inline]
+    fn new(semaphore: Rc<Semaphore>, count: usize, at: &'static Location<'static>) -> Self {
+        tell_locked(KIND, &*semaphore, at);
+        Self {
+            semaphore,
+            count,
+            at,
+        }
+    }
+
     /// Returns how many permits it holds.
     pub const fn count(&self) -> usize {
         self.count
@@ -410,6 +460,7 @@ impl OwnedSemaphorePermit {
 
     /// Keeps the permits from going back: the semaphore has so many fewer for good.
     pub fn forget(mut self) {
+        self.semaphore.forget(self.count);
         self.count = 0;
     }
 }
@@ -417,6 +468,7 @@ impl OwnedSemaphorePermit {
 impl Drop for SemaphorePermit<'_> {
     #[inline]
     fn drop(&mut self) {
+        tell_unlocked(KIND, self.semaphore, self.at);
         self.semaphore.give_back(self.count);
     }
 }
@@ -424,6 +476,7 @@ impl Drop for SemaphorePermit<'_> {
 impl Drop for OwnedSemaphorePermit {
     #[inline]
     fn drop(&mut self) {
+        tell_unlocked(KIND, &*self.semaphore, self.at);
         self.semaphore.give_back(self.count);
     }
 }

@@ -13,6 +13,9 @@
 //! Records lie in one vector a worker and name each other by index, so a future that is forgotten while it waits
 //! leaks a record and nothing else: there is no pointer to it. A [`Place`] carries the record's stamp, which a thread
 //! gives only once in four thousand million; a place of a worker that has ended finds nothing.
+//!
+//! Who holds what a queue waits for, its lock [posts](Queue::post) beside the first record of the queue, and once more whenever that
+//! changes. What is posted moves on when that record leaves; when it is chosen, the lock posts anew.
 
 mod queue;
 mod wheel;
@@ -38,6 +41,36 @@ pub(crate) struct Waits {
     stamp: Cell<u32>,
     /// The wakers of the records whose waker is a foreign one, at the same index. As long as the last of them.
     foreign: RefCell<Vec<Option<Waker>>>,
+    /// What is posted for the queues of which a record is the first, at the same index. As long as the last of them.
+    posts: RefCell<Vec<Post>>,
+}
+
+/// Who holds what a queue waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// What it is: of those that are told of waits.
+    pub(crate) kind: &'static str,
+    /// How many hold it; of a semaphore, how many permits are out.
+    pub(crate) count: usize,
+    /// The task that took it last.
+    pub(crate) task: Address,
+    /// The line that took it last.
+    pub(crate) at: Option<&'static Location<'static>>,
+}
+
+/// One who waits in a queue and is about to be chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taker {
+    pub(crate) task: Address,
+    pub(crate) at: &'static Location<'static>,
+}
+
+/// What was posted for a queue while the record with this stamp was its first.
+#[derive(Clone, Copy)]
+struct Post {
+    /// 0 if nothing was.
+    stamp: u32,
+    held: Held,
 }
 
 struct Record {
@@ -91,6 +124,13 @@ pub(crate) struct Place {
     stamp: NonZeroU32,
 }
 
+impl Place {
+    /// Where its record lies among those of the worker.
+    pub(crate) const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// What [`tree`](crate::tree) reads of a record, and an [`instrument`] is told of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
@@ -119,6 +159,7 @@ impl Waits {
             free: Cell::new(NONE),
             stamp: Cell::new(0),
             foreign: RefCell::new(Vec::new()),
+            posts: RefCell::new(Vec::new()),
         }
     }
 
@@ -434,6 +475,46 @@ impl Waits {
         find(&mut self.records.borrow_mut(), place).is_some()
     }
 
+    /// Posts who holds what those in the queue of the record at `index`, its first, wait for.
+    #[inline]
+    fn post(&self, index: u32, stamp: u32, held: Held) {
+        let posts = &mut *self.posts.borrow_mut();
+        let post = Post { stamp, held };
+        match posts.get_mut(index as usize) {
+            Some(place) => *place = post,
+            None => grow_posts(posts, index, post),
+        }
+    }
+
+    /// Posts what was posted at `place`, if it was the first in its queue, at the record that is the first now.
+    fn move_post(&self, place: Place, index: u32, stamp: u32) {
+        let post = self.posts.borrow().get(place.index as usize).copied();
+        let post = post.filter(|post| post.stamp == place.stamp.get());
+        if let Some(post) = post {
+            self.post(index, stamp, post.held);
+        }
+    }
+
+    /// Returns who holds what is waited for: at the index of each record that waits in a queue for which it was posted.
+    pub(crate) fn held(&self) -> Vec<Option<Held>> {
+        let records = self.records.borrow();
+        let mut held = vec![None; records.len()];
+        for (first, post) in (0_u32..).zip(&*self.posts.borrow()) {
+            let is_first = |record: &Record| {
+                post.stamp != 0 && record.stamp == post.stamp && !record.is_chosen
+            };
+            if !records.get(first as usize).is_some_and(is_first) {
+                continue;
+            }
+            let mut index = first;
+            while let Some(record) = records.get(index as usize) {
+                held[index as usize] = Some(post.held);
+                index = record.next;
+            }
+        }
+        held
+    }
+
     /// Calls `f` with every record in use, in no order.
     pub(crate) fn for_each(&self, mut f: impl FnMut(Waiting)) {
         for (index, record) in (0..).zip(&*self.records.borrow()) {
@@ -482,6 +563,13 @@ fn grow(records: &mut Vec<Record>) -> (u32, &mut Record) {
         since: 0,
     });
     (index, &mut records[index as usize])
+}
+
+/// Adds a post, and empty ones before it.
+#[cold]
+fn grow_posts(posts: &mut Vec<Post>, index: u32, post: Post) {
+    posts.resize(index as usize, Post { stamp: 0, ..post });
+    posts.push(post);
 }
 
 #[inline]

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::task::Context;
 
-use super::{Ends, NONE, Place, Record, Waits, find};
+use super::{Ends, Held, NONE, Place, Record, Taker, Waits, find};
 use crate::worker::{Worker, current, try_current};
 
 /// Who waits for one thing.
@@ -82,10 +82,42 @@ impl Queue {
     /// `decide` runs under a borrow of the records: it must stay away from queues and wakers.
     #[inline]
     pub(crate) fn choose_first_if(&self, decide: impl FnOnce(u64) -> Option<u64>) -> bool {
-        !self.ends.get().is_empty() && self.choose_first_waiting_if(decide)
+        self.may_be_chosen_from() && self.choose_first_waiting_if(|record| decide(record.note))
     }
 
-    fn choose_first_waiting_if(&self, decide: impl FnOnce(u64) -> Option<u64>) -> bool {
+    /// Chooses the first who waits, as [`choose_first_if`](Self::choose_first_if): `decide` is also told who that is.
+    pub(crate) fn choose_first_taker_if(
+        &self,
+        decide: impl FnOnce(u64, Taker) -> Option<u64>,
+    ) -> bool {
+        self.may_be_chosen_from()
+            && self.choose_first_waiting_if(|record| {
+                let taker = Taker {
+                    task: record.task,
+                    at: record.at,
+                };
+                decide(record.note, taker)
+            })
+    }
+
+    /// Returns `false` if nobody waits. If it returns `true`, somebody does, or did in a loop that has ended.
+    #[inline]
+    pub(crate) fn may_be_chosen_from(&self) -> bool {
+        !self.ends.get().is_empty()
+    }
+
+    /// Has [`tree`](crate::tree) tell of all who wait that what they wait for is held so, until it is said anew. Does
+    /// nothing if nobody waits.
+    #[inline]
+    pub(crate) fn post(&self, held: Held) {
+        if self.may_be_chosen_from() {
+            // If that is a queue of a loop that has ended, nothing is found by its stamp.
+            let (first, stamp) = (self.ends.get().first, self.stamp.get());
+            try_current(|worker| worker.waits().post(first, stamp, held));
+        }
+    }
+
+    fn choose_first_waiting_if(&self, decide: impl FnOnce(&Record) -> Option<u64>) -> bool {
         let is_chosen = try_current(|worker| {
             let waits = worker.waits();
             let mut records = waits.records.borrow_mut();
@@ -93,7 +125,7 @@ impl Queue {
             let record = records
                 .get_mut(ends.first as usize)
                 .filter(|record| record.stamp == self.stamp.get())?;
-            record.note = decide(record.note)?;
+            record.note = decide(record)?;
             record.is_chosen = true;
             let next = record.next;
             let waiter = waits.take_waker(record, ends.first);
@@ -125,6 +157,9 @@ impl Queue {
             let chosen_for = record.is_chosen.then_some(record.note);
             if chosen_for.is_none() {
                 let ends = self.ends.get().without(&mut records, place.index);
+                if let Some(first) = records.get(ends.first as usize) {
+                    waits.move_post(place, ends.first, first.stamp);
+                }
                 self.set_ends(&records, ends);
             }
             waits.release(records, place.index);
