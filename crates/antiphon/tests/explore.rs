@@ -2,11 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use antiphon::context::{Ending, from_fn, with};
 use antiphon::explore::{Case, Explorer, Failure, Fault, Finding, explore, exposed};
+use antiphon::io::{Read, Write};
+use antiphon::net::UnixStream;
 use antiphon::sync::{Event, Mutex, mpsc};
 use antiphon::{Cancelled, group, shield, spawn, time, yield_now};
 
@@ -445,6 +448,39 @@ fn a_panic_in_a_child_ends_the_group_and_leaves_nothing() {
         .unwrap();
     assert!(enters.get() > 0);
     assert_eq!(enters.get(), exits.get());
+}
+
+#[test]
+fn a_call_that_fails_is_named_by_the_line_that_made_it() {
+    let line = line!();
+    let program = || async {
+        let (mut near, mut far) = UnixStream::pair()?;
+        let writer = spawn(async move || {
+            for _ in 0..3 {
+                time::sleep(SECOND).await?;
+                far.write_all(&[0; 10_000]).await?;
+            }
+            Ok::<(), io::Error>(())
+        });
+        let result = exposed(async || near.read_exact(&mut vec![0; 30_000]).await).await;
+        result.into_result().expect("the network is sound");
+        writer.await.unwrap().expect("it is, at this end too");
+        Ok::<(), io::Error>(())
+    };
+    let mut lines = Vec::new();
+    for point in 0..40 {
+        let case: Case = format!("error@{point}").parse().unwrap();
+        if let Err(failure) = Explorer::new().only(case).run(program) {
+            let at = failure.location().expect("it happened somewhere");
+            assert_eq!(at.file(), file!(), "{failure}");
+            lines.push(at.line());
+        }
+    }
+    // Each of the two has several.
+    assert!(lines.len() > 4, "{lines:?}");
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines, [line + 6, line + 10]);
 }
 
 #[test]

@@ -235,12 +235,15 @@ pub(crate) fn step_ended(worker: &Worker, address: Address) {
     with(|run| run.touched = run.polled.last().copied());
 }
 
-/// The system is about to be called. Returns `true` if the call is to fail.
+/// The system is about to be called, on account of the line `at`. Returns `true` if the call is to fail.
 #[cold]
-pub(crate) fn call_begins(worker: &Worker, kind: &'static str) -> bool {
+pub(crate) fn call_begins(
+    worker: &Worker,
+    kind: &'static str,
+    at: &'static Location<'static>,
+) -> bool {
     let task = worker.parent().0;
     let fault = with(|run| {
-        let at = run.last.unwrap_or(Location::caller());
         run.pass(Point {
             moment: Moment::Calls,
             at,

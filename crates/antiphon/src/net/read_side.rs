@@ -12,6 +12,7 @@
 //! A stream that waits has no memory: it is lent by the loop when there are bytes for it.
 
 use std::io;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -249,10 +250,11 @@ impl ReadSide {
                 return Poll::Ready(Err(error));
             }
             if self.may_try {
+                let at = leaf.location();
                 let attempt = match &mut room {
-                    Some(Room::Slice(buf)) => try_recv(&self.socket, Room::Slice(buf)),
-                    Some(Room::Spare(memory)) => try_recv(&self.socket, Room::Spare(memory)),
-                    None => self.try_fill(missing),
+                    Some(Room::Slice(buf)) => try_recv(&self.socket, Room::Slice(buf), at),
+                    Some(Room::Spare(memory)) => try_recv(&self.socket, Room::Spare(memory), at),
+                    None => self.try_fill(missing, at),
                 };
                 match attempt {
                     Attempt::Done(Ok(received)) => {
@@ -288,10 +290,14 @@ impl ReadSide {
     }
 
     /// Attempts to receive into the buffer.
-    fn try_fill(&mut self, missing: usize) -> Attempt<crate::sys::Received> {
+    fn try_fill(
+        &mut self,
+        missing: usize,
+        at: &'static Location<'static>,
+    ) -> Attempt<crate::sys::Received> {
         let room = self.room.max(missing);
         let mut memory = std::mem::take(self.memory(room));
-        let attempt = try_recv(&self.socket, Room::Spare(&mut memory));
+        let attempt = try_recv(&self.socket, Room::Spare(&mut memory), at);
         if memory.len() == memory.capacity() {
             self.room = (self.room * 2).min(ROOM_MAX);
         }

@@ -78,7 +78,7 @@ impl WriteSide {
             "a write begins before the one before has ended"
         );
         self.unclaimed = None;
-        let sent = match self.try_send(bufs, max) {
+        let sent = match self.try_send(bufs, max, leaf) {
             Ok(sent) => sent,
             Err(error) => {
                 self.error = Some(error);
@@ -108,7 +108,7 @@ impl WriteSide {
     }
 
     /// Sends from the caller's memory what the system takes at once of the first `max` bytes, and returns how many those were.
-    fn try_send(&self, bufs: &[IoSlice<'_>], max: usize) -> io::Result<usize> {
+    fn try_send(&self, bufs: &[IoSlice<'_>], max: usize, leaf: &Leaf) -> io::Result<usize> {
         let cut;
         let bufs = match bufs {
             [buf] => {
@@ -126,7 +126,7 @@ impl WriteSide {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
         }
-        match try_send(&self.socket, bufs) {
+        match try_send(&self.socket, bufs, leaf.location()) {
             Attempt::Done(result) => result,
             Attempt::WouldWait | Attempt::NotNow => Ok(0),
         }
@@ -145,7 +145,7 @@ impl WriteSide {
             // It may have waited for its turn, and was cancelled when that came.
             leaf.check()?;
             self.unclaimed = None;
-            let sent = self.try_send(&[IoSlice::new(memory)], usize::MAX)?;
+            let sent = self.try_send(&[IoSlice::new(memory)], usize::MAX, leaf)?;
             if sent == memory.len() {
                 return Poll::Ready(Ok(sent));
             }
@@ -185,7 +185,7 @@ impl WriteSide {
             if let Some(count) = self.claim(bufs) {
                 return Poll::Ready(Ok(count));
             }
-            let sent = self.try_send(bufs, crate::io::WRITE_MAX)?;
+            let sent = self.try_send(bufs, crate::io::WRITE_MAX, &self.leaf)?;
             let len = bufs.iter().map(|buf| buf.len()).sum::<usize>();
             if sent > 0 || len == 0 {
                 return Poll::Ready(Ok(sent));

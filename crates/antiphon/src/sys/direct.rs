@@ -5,6 +5,7 @@
 //! told [`Attempt::NotNow`] when it has done as much in a turn as others may have to wait for.
 
 use std::io::{self, IoSlice};
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -53,22 +54,32 @@ pub(super) struct Share {
 /// that the others wait for microseconds.
 const SHARE: u32 = 32;
 
-/// Attempts to receive into `room`.
+/// Attempts to receive into `room`, for the call at the line `at`.
 ///
 /// # Panics
 /// If no loop is running on this thread.
 #[track_caller]
-pub(crate) fn try_recv(socket: &Rc<Socket>, room: Room<'_>) -> Attempt<Received> {
-    attempt("receive", |worker| worker.driver().try_recv(socket, room))
+pub(crate) fn try_recv(
+    socket: &Rc<Socket>,
+    room: Room<'_>,
+    at: &'static Location<'static>,
+) -> Attempt<Received> {
+    attempt("receive", at, |worker| {
+        worker.driver().try_recv(socket, room)
+    })
 }
 
-/// Attempts to send `bufs`, one after the other. A part may be taken.
+/// Attempts to send `bufs`, one after the other, for the call at the line `at`. A part may be taken.
 ///
 /// # Panics
 /// If no loop is running on this thread.
 #[track_caller]
-pub(crate) fn try_send(socket: &Rc<Socket>, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
-    attempt("send", |worker| worker.driver().try_send(socket, bufs))
+pub(crate) fn try_send(
+    socket: &Rc<Socket>,
+    bufs: &[IoSlice<'_>],
+    at: &'static Location<'static>,
+) -> Attempt<usize> {
+    attempt("send", at, |worker| worker.driver().try_send(socket, bufs))
 }
 
 /// Attempts a call about a descriptor that is no socket: a pipe, a terminal. `EAGAIN` says that it would wait, and what
@@ -85,12 +96,16 @@ pub(crate) fn try_call<T>(
 }
 
 #[track_caller]
-fn attempt<T>(kind: &'static str, f: impl FnOnce(&Worker) -> Poll<io::Result<T>>) -> Attempt<T> {
+fn attempt<T>(
+    kind: &'static str,
+    at: &'static Location<'static>,
+    f: impl FnOnce(&Worker) -> Poll<io::Result<T>>,
+) -> Attempt<T> {
     current(|worker| {
         if !worker.operations().may_try(worker.running_address()) {
             return Attempt::NotNow;
         }
-        if is_explored_here() && probe::call_begins(worker, kind) {
+        if is_explored_here() && probe::call_begins(worker, kind, at) {
             fail_next(worker);
         }
         match f(worker) {

@@ -378,7 +378,7 @@ impl Operation {
     pub(crate) fn start(op: Op, kind: &'static str, at: &'static Location<'static>) -> Self {
         let token = current(|worker| {
             let token = worker.operations().insert();
-            if is_explored_here() && probe::call_begins(worker, kind) {
+            if is_explored_here() && probe::call_begins(worker, kind, at) {
                 fail_next(worker);
             }
             worker.driver().submit(token, op);
