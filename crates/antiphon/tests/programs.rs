@@ -24,7 +24,7 @@ use antiphon::{
 use programs::echo_server::EchoServer;
 use programs::handshake::Handshakes;
 use programs::transfer::Transfers;
-use programs::{HAS_SYSTEM_SOCKETS, Program, Random};
+use programs::{HAS_SYSTEM_SOCKETS, Load, Program, Random};
 
 #[test]
 fn an_echo_server_loses_no_byte_and_no_connection() {
@@ -116,7 +116,7 @@ impl Soak {
     /// and how far it got.
     async fn cancelled<P: Program>(&self, seed: u64) -> (bool, usize) {
         let random = Random::new(seed);
-        let program = P::new(random.next());
+        let program = P::new(random.next(), Load::Full);
         let scope = CancelScope::new();
         let poll = (random.below(3) == 0).then(|| self.some_poll(&random));
         let polls = Cell::new(0);
@@ -170,7 +170,7 @@ impl Soak {
         seed: u64,
     ) -> (bool, usize) {
         let random = Random::new(seed);
-        let program = Rc::new(P::new(random.next()));
+        let program = Rc::new(P::new(random.next(), Load::Full));
         let result: Rc<Cell<Option<io::Result<()>>>> = Rc::default();
         runtime.run(async || {
             let (program, result) = (Rc::clone(&program), Rc::clone(&result));

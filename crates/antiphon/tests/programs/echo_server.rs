@@ -18,7 +18,7 @@ use antiphon::sync::{Mutex, mpsc};
 use antiphon::{group, is_cancelled, join, shield, try_join};
 
 use super::frame::Frame;
-use super::{Program, Random, impatient, keep_small, unsent};
+use super::{Load, Program, Random, impatient, keep_small, unsent};
 
 const CLIENTS: usize = 4;
 const WORKERS: usize = 2;
@@ -68,11 +68,14 @@ impl ContextManager for Connection {
 impl Program for EchoServer {
     const NAME: &'static str = "echo server";
 
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, load: Load) -> Self {
         let random = Random::new(seed);
+        let clients = load.choose(CLIENTS, 3);
         Self {
             random: random.fork(),
-            clients: (0..CLIENTS).map(|_| Client::new(random.fork())).collect(),
+            clients: (0..clients)
+                .map(|_| Client::new(random.fork(), load))
+                .collect(),
             exits: RefCell::default(),
             torn: Cell::new(0),
         }
@@ -108,7 +111,7 @@ impl Program for EchoServer {
             client.check(is_done);
         }
         if is_done {
-            assert_eq!(self.exits.borrow().len(), CLIENTS);
+            assert_eq!(self.exits.borrow().len(), self.clients.len());
         }
     }
 
@@ -189,12 +192,13 @@ impl EchoServer {
 }
 
 impl Client {
-    fn new(random: Random) -> Self {
-        let frames = (0..=random.below(FRAMES_MAX))
+    fn new(random: Random, load: Load) -> Self {
+        let frames = (0..=random.below(load.choose(FRAMES_MAX, 2)))
             .map(|number| {
                 // Some are more than the system takes at once.
                 let len = match random.below(100) {
                     0 => 400_000,
+                    1..30 if load == Load::Small => 80_000,
                     1..10 => random.below(60_000),
                     _ => random.below(500),
                 };

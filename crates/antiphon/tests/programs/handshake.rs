@@ -26,7 +26,7 @@ use antiphon::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use antiphon::{Group, group, is_cancelled, time};
 
 use super::frame::Frame;
-use super::{Program, Random};
+use super::{Load, Program, Random};
 
 const CLIENTS: u64 = 4;
 const REQUESTS: u64 = 4;
@@ -43,6 +43,7 @@ const REFUSED: u64 = 5;
 
 pub(crate) struct Handshakes {
     random: Random,
+    load: Load,
     /// How long an attempt may take.
     patience: Duration,
     pool: Rc<Pool>,
@@ -73,6 +74,15 @@ struct Pool {
 /// Counts itself as long as there is it.
 struct Counted(Rc<Cell<u32>>);
 
+/// Closes the pool's idle connections when it is dropped.
+struct Emptied<'a>(&'a Pool);
+
+impl Drop for Emptied<'_> {
+    fn drop(&mut self) {
+        self.0.idle.borrow_mut().clear();
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     _counted: Counted,
@@ -101,11 +111,12 @@ enum Fault {
 impl Program for Handshakes {
     const NAME: &'static str = "handshakes";
 
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, load: Load) -> Self {
         let random = Random::new(seed);
         let patience = Duration::from_millis([1, 3, 10][random.below(3)]);
         Self {
             random,
+            load,
             patience,
             pool: Rc::new(Pool {
                 places: Rc::new(Semaphore::new(PLACES)),
@@ -121,10 +132,12 @@ impl Program for Handshakes {
     async fn run(&self) -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let result = group(async |group| {
+        // Also if somebody panics.
+        let _emptied = Emptied(&self.pool);
+        group(async |group| {
             let server = group.child().name("server");
             let server = server.spawn(async move || self.serve(listener).await);
-            let clients: Vec<_> = (0..CLIENTS)
+            let clients: Vec<_> = (0..self.clients())
                 .map(|client| group.spawn(async move || self.client(client, address).await))
                 .collect();
             for client in clients {
@@ -133,9 +146,8 @@ impl Program for Handshakes {
             server.cancel("everybody has been served");
             Ok::<(), io::Error>(())
         })
-        .await;
-        self.pool.idle.borrow_mut().clear();
-        Ok(result?)
+        .await?;
+        Ok(())
     }
 
     fn check(&self, is_done: bool) {
@@ -154,7 +166,8 @@ impl Program for Handshakes {
             assert_eq!(applied[key].0, *answer, "the answer is that to the request");
         }
         if is_done {
-            assert_eq!(answers.len() + self.given_up.get(), Self::END);
+            let requests = self.clients() * self.requests();
+            assert_eq!((answers.len() + self.given_up.get()) as u64, requests);
         }
     }
 
@@ -165,11 +178,21 @@ impl Program for Handshakes {
     }
 }
 
+impl Handshakes {
+    const fn clients(&self) -> u64 {
+        self.load.choose(CLIENTS, 3)
+    }
+
+    const fn requests(&self) -> u64 {
+        self.load.choose(REQUESTS, 1)
+    }
+}
+
 /// The client.
 impl Handshakes {
     async fn client(&self, client: u64, address: SocketAddr) -> io::Result<()> {
-        for request in 0..REQUESTS {
-            let key = client * REQUESTS + request;
+        for request in 0..self.requests() {
+            let key = client * self.requests() + request;
             let deadline = time::now() + DEADLINE;
             let answer = time::move_on_at(deadline, async || self.request(key, address).await);
             match answer.await? {

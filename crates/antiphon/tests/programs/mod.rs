@@ -26,7 +26,7 @@ pub(crate) trait Program {
     const NAME: &'static str;
 
     /// Makes one. What is random in it follows from `seed`.
-    fn new(seed: u64) -> Self;
+    fn new(seed: u64, load: Load) -> Self;
 
     /// Runs it to its end. All that it starts has ended then.
     ///
@@ -40,10 +40,28 @@ pub(crate) trait Program {
     /// If it is not.
     fn check(&self, is_done: bool);
 
-    /// Returns how far it got, from 0 to [`END`](Self::END), which it reaches if nobody cancels it.
+    /// Returns how far it got, from 0 to [`END`](Self::END), which it reaches with a full load if
+    /// nobody cancels it.
     fn progress(&self) -> usize;
 
     const END: usize;
+}
+
+/// How much a program has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    Full,
+    /// As little as shows all that it does: for those who run it thousands of times.
+    Small,
+}
+
+impl Load {
+    pub(crate) const fn choose<T: Copy>(self, full: T, small: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Small => small,
+        }
+    }
 }
 
 /// Set where sockets are the system's: it takes in more than the programs have to say, so nobody would wait to send.

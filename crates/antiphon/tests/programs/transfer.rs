@@ -16,7 +16,7 @@ use antiphon::context::{ContextManager, Ending, LetGo, with};
 use antiphon::sync::{Mutex, RwLock, mpsc, oneshot};
 use antiphon::{Cancelled, group, is_cancelled, join, shield, time, yield_now};
 
-use super::{Program, Random, unsent};
+use super::{Load, Program, Random, unsent};
 
 const TRANSFERS: u32 = 6;
 const AUDITS: usize = 3;
@@ -24,6 +24,8 @@ const BALANCE: i64 = 100;
 
 pub(crate) struct Transfers {
     random: Random,
+    /// How many transfers there are.
+    count: u32,
     stores: [Store; 2],
     log: Mutex<Vec<(u32, Entry)>>,
     /// Transfers whose block ended otherwise than the log says.
@@ -73,9 +75,10 @@ type Desk = mpsc::Sender<Request>;
 impl Program for Transfers {
     const NAME: &'static str = "transfers";
 
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, load: Load) -> Self {
         Self {
             random: Random::new(seed),
+            count: load.choose(TRANSFERS, 2),
             stores: Default::default(),
             log: Mutex::default(),
             disagreements: Cell::new(0),
@@ -93,7 +96,7 @@ impl Program for Transfers {
             });
             let desks = &desks;
             group(async |group| {
-                for number in 0..TRANSFERS {
+                for number in 0..self.count {
                     group.spawn(async move || self.transfer(number, desks).await);
                 }
                 let auditor = group.child().name("auditor");
@@ -114,7 +117,7 @@ impl Program for Transfers {
         assert!(self.audits.borrow().iter().all(|seen| *seen == total));
         let log = self.log.try_lock().expect("nobody holds the log");
         let mut committed = BTreeSet::new();
-        for number in 0..TRANSFERS {
+        for number in 0..self.count {
             let entries = log.iter().filter(|(transfer, _)| *transfer == number);
             match entries.map(|(_, entry)| *entry).collect::<Vec<_>>()[..] {
                 [] => assert!(!is_done, "each transfer has begun"),
