@@ -54,7 +54,7 @@ impl Endpoint {
         let (fd, is_socket) = (&*self.socket, self.access == Access::SharedSocket);
         let flags = RecvFlags::DONTWAIT;
         match room {
-            Room::Slice(bytes) => try_call("read", || {
+            Room::Slice(bytes) => try_call(|| {
                 self.look(PollFlags::IN)?;
                 if is_socket {
                     Ok(recv(fd, &mut *bytes, flags)?.0)
@@ -62,7 +62,7 @@ impl Endpoint {
                     rustix::io::read(fd, &mut *bytes)
                 }
             }),
-            Room::Spare(memory) => try_call("read", || {
+            Room::Spare(memory) => try_call(|| {
                 self.look(PollFlags::IN)?;
                 if is_socket {
                     Ok(recv(fd, spare_capacity(memory), flags)?.0)
@@ -76,7 +76,7 @@ impl Endpoint {
     /// Writes what is taken of `bufs`, one after the other.
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
         let first: &[u8] = bufs.first().map_or(&[], |buf| buf);
-        try_call("write", || {
+        try_call(|| {
             self.look(PollFlags::OUT)?;
             match self.access {
                 Access::Shared { write_max } => {

@@ -83,16 +83,14 @@ pub(crate) fn try_send(
 }
 
 /// Attempts a call about a descriptor that is no socket: a pipe, a terminal. `EAGAIN` says that it would wait, and what
-/// tells when it does not is [`Op::Poll`](super::Op::Poll).
+/// tells when it does not is [`Op::Poll`](super::Op::Poll). It is nothing that a simulation does, and so no point of an
+/// exploration.
 ///
 /// # Panics
 /// If no loop is running on this thread.
 #[track_caller]
-pub(crate) fn try_call<T>(
-    kind: &'static str,
-    call: impl FnMut() -> rustix::io::Result<T>,
-) -> Attempt<T> {
-    attempt(kind, |_| uninterrupted(call).map_err(Into::into))
+pub(crate) fn try_call<T>(call: impl FnMut() -> rustix::io::Result<T>) -> Attempt<T> {
+    current(|worker| attempt_on(worker, |_| uninterrupted(call).map_err(Into::into)))
 }
 
 #[track_caller]
@@ -102,17 +100,23 @@ fn attempt<T>(
     f: impl FnOnce(&Worker) -> Poll<io::Result<T>>,
 ) -> Attempt<T> {
     current(|worker| {
-        if !worker.operations().may_try(worker.running_address()) {
-            return Attempt::NotNow;
-        }
-        if is_explored_here() && probe::call_begins(worker, kind, at) {
-            fail_next(worker);
-        }
-        match f(worker) {
-            Poll::Ready(result) => Attempt::Done(result),
-            Poll::Pending => Attempt::WouldWait,
-        }
+        attempt_on(worker, |worker| {
+            if is_explored_here() && probe::call_begins(worker, kind, at) {
+                fail_next(worker);
+            }
+            f(worker)
+        })
     })
+}
+
+fn attempt_on<T>(worker: &Worker, f: impl FnOnce(&Worker) -> Poll<io::Result<T>>) -> Attempt<T> {
+    if !worker.operations().may_try(worker.running_address()) {
+        return Attempt::NotNow;
+    }
+    match f(worker) {
+        Poll::Ready(result) => Attempt::Done(result),
+        Poll::Pending => Attempt::WouldWait,
+    }
 }
 
 impl Share {
