@@ -30,7 +30,8 @@
 //! # The parts
 //! - [`run`] and [`Runtime`] start a loop on this thread. [`spawn`] and [`TaskBuilder`] start tasks on it; a
 //!   [`JoinHandle`] awaits their end. A task lives and ends on its thread, so nothing in it need be `Send`.
-//! - [`net`]: TCP, UDP and Unix sockets. [`io`]: reading and writing them, pipes, and the standard streams.
+//! - [`net`]: TCP, UDP and Unix sockets. [`fs`]: files and directories. [`io`]: reading and writing them, pipes, and the standard
+//!   streams.
 //! - [`process`]: other programs, started, fed, listened to, and never left behind.
 //! - [`time`]: sleeps, timeouts, intervals. [`sync`]: locks, channels, and other meeting places.
 //! - [`CancelScope`], [`shield`] and the timeouts of [`time`]: a wait that is cancelled ends with [`Cancelled`], and nothing is
@@ -53,8 +54,7 @@
 //! same.
 //!
 //! # What is not here
-//! - No work is taken from one loop to another by itself: see [`workers`](mod@workers). There are no files; [`unblock`] calls those of
-//!   the standard library.
+//! - No work is taken from one loop to another by itself: see [`workers`](mod@workers).
 //! - A future of another crate can't be told to stop: it is awaited to its end, unless [`droppable`] says otherwise, or a scope's
 //!   [grace](CancelScope::run_within) is over.
 //! - Linux, in earnest. Elsewhere on Unix it is type-checked, not tested. 64-bit only.
@@ -66,6 +66,7 @@
 
 pub mod context;
 pub mod explore;
+pub mod fs;
 mod group;
 pub mod inspect;
 pub mod instrument;

@@ -42,6 +42,7 @@
 mod descriptor;
 mod endpoint;
 mod leaf;
+mod lines;
 mod partial;
 mod pipe;
 mod read;
@@ -56,6 +57,7 @@ pub(crate) use self::write::WRITE_MAX;
 
 pub use self::descriptor::Descriptor;
 pub use self::leaf::Leaf;
+pub use self::lines::Lines;
 pub use self::partial::Partial;
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 pub use self::read::Read;

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
-use super::{Leaf, Partial};
+use super::{Leaf, Lines, Partial};
 
 /// A stream of bytes to read from, with a buffer of its own.
 ///
@@ -272,6 +272,32 @@ pub trait Read {
                 count += taken;
             }
         })
+    }
+
+    /// Returns the lines, one after the other.
+    ///
+    /// # Examples
+    /// ```
+    /// use antiphon::io::{Read, Write};
+    /// # use antiphon::net::UnixStream;
+    ///
+    /// # antiphon::run(async || {
+    /// # let (mut left, right) = UnixStream::pair()?;
+    /// left.write_all(b"versicle\nresponse").await?;
+    /// left.shutdown().await?;
+    /// let mut lines = right.lines();
+    /// assert_eq!(lines.next_line().await?.as_deref(), Some("versicle"));
+    /// assert_eq!(lines.next_line().await?.as_deref(), Some("response"));
+    /// assert_eq!(lines.next_line().await?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn lines(self) -> Lines<Self>
+    where
+        Self: Sized,
+    {
+        Lines::new(self)
     }
 }
 

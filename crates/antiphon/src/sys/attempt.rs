@@ -21,6 +21,8 @@ use super::socket::Socket;
 use super::{address, platform};
 
 impl Op {
+    /// # Panics
+    /// If it is about a file: the drivers have a way of their own for these.
     pub(super) const fn socket(&self) -> &Rc<Socket> {
         match self {
             Self::Accept { socket }
@@ -30,6 +32,7 @@ impl Op {
             | Self::RecvFrom { socket, .. }
             | Self::SendTo { socket, .. }
             | Self::Poll { socket, .. } => socket,
+            Self::File(_) => panic!("a file is no socket"),
         }
     }
 
@@ -39,6 +42,7 @@ impl Op {
             Self::Accept { .. } | Self::Incoming { .. } | Self::RecvFrom { .. } => Interest::Read,
             Self::Connect { .. } | Self::Send { .. } | Self::SendTo { .. } => Interest::Write,
             Self::Poll { interest, .. } => *interest,
+            Self::File(op) => op.interest(),
         }
     }
 }
@@ -141,6 +145,7 @@ fn attempt(op: &mut Op) -> Result<Output> {
         )
         .map(Output::Count),
         Op::Poll { socket, interest } => is_ready(socket, *interest),
+        Op::File(_) => unreachable!("a file is always ready, and then waits"),
     }
 }
 

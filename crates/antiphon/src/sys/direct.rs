@@ -4,13 +4,17 @@
 //! wait for, and nothing is copied on the way. A task that always finds something would never let the others run, so it is
 //! told [`Attempt::NotNow`] when it has done as much in a turn as others may have to wait for.
 
-use std::io::{self, IoSlice};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::Poll;
 
+use rustix::io::Errno;
+
 use super::attempt::uninterrupted;
 use super::operation::fail_next;
+use super::platform;
 use super::socket::Socket;
 use crate::explore::probe;
 use crate::scope::is_explored_here;
@@ -105,6 +109,33 @@ fn attempt<T>(
                 fail_next(worker);
             }
             f(worker)
+        })
+    })
+}
+
+/// Attempts to read what is at `offset` of a file into `bufs`, from memory: [`Attempt::WouldWait`] if the system would have to ask
+/// the disk for it, or if the file is at its end there.
+///
+/// # Errors
+/// [`Unsupported`](io::ErrorKind::Unsupported) if the system can't tell; it is not worth another attempt on this file.
+///
+/// # Panics
+/// If no loop is running on this thread.
+#[track_caller]
+pub(crate) fn try_read_at(file: &File, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Attempt<usize> {
+    // What is in memory differs from run to run, and virtual time wants each to be the same.
+    if current(|worker| worker.driver().jumps()) {
+        return Attempt::Done(Err(io::ErrorKind::Unsupported.into()));
+    }
+    current(|worker| {
+        attempt_on(worker, |_| {
+            match platform::read_at_once(file, bufs, offset) {
+                Ok(0) | Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+                }
+                result => Poll::Ready(result.map_err(Into::into)),
+            }
         })
     })
 }

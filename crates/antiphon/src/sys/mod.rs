@@ -13,6 +13,7 @@ mod attempt;
 mod choose;
 mod direct;
 mod entropy;
+mod file;
 mod kernel;
 mod op;
 mod open;
@@ -40,7 +41,8 @@ use std::time::Instant;
 use crate::worker::Kick;
 
 pub(crate) use self::choose::{Choice, Decision, Wish, choose};
-pub(crate) use self::direct::{Attempt, Received, Room, try_call, try_recv, try_send};
+pub(crate) use self::direct::{Attempt, Received, Room, try_call, try_read_at, try_recv, try_send};
+pub(crate) use self::file::{FileOp, inspect};
 pub(crate) use self::kernel::adopt;
 pub(crate) use self::op::{Address, Completion, Interest, Op, Output, Token};
 pub(crate) use self::open::{Open, Pair, open, open_pair};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::file::FileOp;
 use super::platform::Chunk;
 use super::socket::Socket;
 
@@ -91,6 +92,8 @@ pub(crate) enum Op {
         socket: Rc<Socket>,
         interest: Interest,
     },
+    /// Does something to a file.
+    File(FileOp),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -288,10 +288,15 @@ fn find(entries: &mut [Entry], token: Token) -> Option<&mut Entry> {
 
 /// Takes the rest out of a send that was taken in part.
 fn take_unsent(completion: &mut Completion) -> Option<Op> {
-    let (Ok(Output::Count(count)), Some(Op::Send { buffer, from, .. })) =
-        (&completion.result, &mut completion.op)
-    else {
+    let Ok(Output::Count(count)) = &completion.result else {
         return None;
+    };
+    let (buffer, from) = match &mut completion.op {
+        Some(Op::Send { buffer, from, .. }) => (buffer, from),
+        Some(Op::File(op)) => {
+            return op.advance(*count).then(|| completion.op.take()).flatten();
+        }
+        _ => return None,
     };
     // Nothing sent is no progress: it would go on for ever.
     if *count == 0 || *from + *count >= buffer.len() {

@@ -1,7 +1,7 @@
 //! What is particular to the other Unix systems: readiness from kqueue and its kin, by way of the `polling` crate.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use polling::{Events, PollMode};
-use rustix::io::{FdFlags, Result, fcntl_setfd, ioctl_fionbio};
+use rustix::io::{Errno, FdFlags, Result, fcntl_setfd, ioctl_fionbio};
 use rustix::net::{SendFlags, SocketAddrUnix};
 
 use super::Driver;
@@ -32,6 +32,15 @@ pub(super) fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
     ioctl_fionbio(&fd, true)?;
     Ok(fd)
+}
+
+/// There is no such call here.
+pub(super) const fn read_at_once(
+    _: impl AsFd + Copy,
+    _: &mut [IoSliceMut<'_>],
+    _: u64,
+) -> Result<usize> {
+    Err(Errno::NOSYS)
 }
 
 /// Whether a receive that leaves room says that there is nothing more to receive: not known of any socket here.

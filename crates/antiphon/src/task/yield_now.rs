@@ -28,10 +28,7 @@ use crate::scope::{Cancelled, deliver, is_cancelled_here, is_explored_here};
 /// ```
 #[track_caller]
 pub fn yield_now() -> YieldNow {
-    YieldNow {
-        has_yielded: false,
-        at: Location::caller(),
-    }
+    YieldNow::at(Location::caller())
 }
 
 /// The future of [`yield_now`].
@@ -40,6 +37,15 @@ pub fn yield_now() -> YieldNow {
 pub struct YieldNow {
     has_yielded: bool,
     at: &'static Location<'static>,
+}
+
+impl YieldNow {
+    pub(crate) const fn at(at: &'static Location<'static>) -> Self {
+        Self {
+            has_yielded: false,
+            at,
+        }
+    }
 }
 
 impl Future for YieldNow {

@@ -68,5 +68,6 @@ pub use self::block_on::block_on;
 pub use self::channel::{Receiver, Sender, UnboundedSender, channel, unbounded};
 pub use self::error::JoinError;
 pub use self::handle::{Handle, SendJoinHandle};
+pub(crate) use self::pool::Job;
 pub use self::pool::{Pool, PoolBuilder, Stats, stats};
 pub use self::unblock::{StopToken, Unblock, unblock, unblock_with};

@@ -58,7 +58,7 @@ pub struct Stats {
 }
 
 /// A closure, as a thread sees it.
-pub(super) trait Job: Send + Sync {
+pub(crate) trait Job: Send + Sync {
     /// Returns `true` unless it was taken back. Called under the pool's lock, as is [`begin`](Self::begin).
     fn is_queued(&self) -> bool;
 
@@ -170,6 +170,16 @@ impl Pool {
         T: Send + 'static,
     {
         Unblock::new(&self.shared, f)
+    }
+
+    /// Puts a job at the end of the queue: see [`Shared::submit`].
+    pub(crate) fn submit(&self, job: Arc<dyn Job>) -> io::Result<()> {
+        self.shared.submit(job)
+    }
+
+    /// Takes a job back that `retract` says has not begun. What it says is returned.
+    pub(crate) fn retract(&self, retract: impl FnOnce() -> bool) -> bool {
+        self.shared.retract(retract)
     }
 
     /// Returns the pool's name, which its threads have.

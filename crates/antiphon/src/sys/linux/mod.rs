@@ -4,11 +4,12 @@ mod bell;
 mod epoll;
 mod uring;
 
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 
-use rustix::io::Result;
+use rustix::io::{ReadWriteFlags, Result, preadv2};
 use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, accept_with, ipproto, sockopt};
 
 use super::Driver;
@@ -33,6 +34,15 @@ pub(super) const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 /// Takes a connection as a non-blocking descriptor that is closed on `exec`.
 pub(super) fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+/// Reads what is in memory of a file: `EAGAIN` if some of it is on the disk. It came with Linux 4.14, and not to every kind of file.
+pub(super) fn read_at_once(
+    file: impl AsFd,
+    bufs: &mut [IoSliceMut<'_>],
+    offset: u64,
+) -> Result<usize> {
+    preadv2(file, bufs, offset, ReadWriteFlags::NOWAIT)
 }
 
 /// Whether a receive that leaves room says that there is nothing more to receive. So it is with TCP. A datagram says nothing

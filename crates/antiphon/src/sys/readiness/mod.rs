@@ -8,9 +8,12 @@
 //!                 │ the poller says ready                   │
 //!                 └────────▶ attempt again, oldest first ───┘
 //! ```
+//! Files are always ready, and wait all the same: their operations are [the pool's](offload).
+//!
 //! Operations on one descriptor and direction are done in the order in which they came. Readiness is edge-triggered, so a
 //! queue is worked off until the system says `EAGAIN`, or it is noted as due and continued by the next wait.
 
+mod offload;
 mod source;
 
 use std::io::{self, IoSlice};
@@ -20,7 +23,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use self::offload::Offload;
 use self::source::Sources;
+use super::file::FileOp;
 use super::op::{Completion, Interest, Op, Output, Token};
 use super::platform::{Event, Poller};
 use super::slots::{Key, Slots};
@@ -35,6 +40,8 @@ pub(crate) struct Readiness {
     sources: Sources,
     parked: Slots<Parked>,
     tokens: Tokens,
+    /// Made for the first file.
+    offload: Option<Offload>,
     /// Queues to work off at the next wait although no event will say so.
     due: Vec<(RawFd, Interest)>,
     events: Vec<Event>,
@@ -76,6 +83,7 @@ impl Readiness {
             sources: Sources::new(),
             parked: Slots::new(),
             tokens: Tokens::default(),
+            offload: None,
             due: Vec::new(),
             events: Vec::new(),
             done: Vec::new(),
@@ -166,6 +174,26 @@ impl Readiness {
         }
     }
 
+    /// Has a thread do something to a file.
+    fn offload(&mut self, token: Token, op: FileOp) {
+        let kick = || Offload::new(self.poller.kick());
+        let offload = self.offload.get_or_insert_with(kick);
+        if let Err((op, error)) = offload.submit(token, op) {
+            self.finish(token, Op::File(op), Err(error));
+        }
+    }
+
+    /// Takes in what threads have done.
+    fn collect(&mut self) {
+        let Some(offload) = &mut self.offload else {
+            return;
+        };
+        offload.collect(|completion| {
+            self.done_last += 1;
+            self.done.push(completion);
+        });
+    }
+
     fn finish(&mut self, token: Token, op: Op, result: io::Result<Output>) {
         self.done_last += 1;
         self.done.push(Completion {
@@ -222,7 +250,11 @@ impl Driver for Readiness {
         super::entropy::fill(bytes);
     }
 
-    fn submit(&mut self, token: Token, mut op: Op) {
+    fn submit(&mut self, token: Token, op: Op) {
+        let mut op = match op {
+            Op::File(op) => return self.offload(token, op),
+            op => op,
+        };
         if let Err(error) = op.socket().require_kernel() {
             return self.finish(token, op, Err(error));
         }
@@ -257,6 +289,10 @@ impl Driver for Readiness {
     }
 
     fn cancel(&mut self, token: Token) {
+        let unbegun = self.offload.as_mut().and_then(|calls| calls.cancel(token));
+        if let Some(op) = unbegun {
+            return self.finish(token, Op::File(op), Err(rustix::io::Errno::CANCELED.into()));
+        }
         let parked = self
             .tokens
             .get(&token)
@@ -269,6 +305,7 @@ impl Driver for Readiness {
 
     fn wait(&mut self, until: Option<Instant>, done: &mut Vec<Completion>) {
         self.work_off_due();
+        self.collect();
         // With nothing parked there is nothing to ask about. A kick that is missed is only seen a turn later.
         let is_past = |until: Option<Instant>| until.is_some_and(|until| until <= Instant::now());
         if self.done.is_empty() && self.parked.is_empty() && is_past(until) {
@@ -283,6 +320,7 @@ impl Driver for Readiness {
                 Some(Instant::now())
             };
             let asked = self.ask(until);
+            self.collect();
             if asked.is_kicked || (asked.is_silent && may_sleep) {
                 break;
             }
@@ -297,6 +335,6 @@ impl Driver for Readiness {
     }
 
     fn in_flight(&self) -> usize {
-        self.parked.len() + self.done_last
+        self.parked.len() + self.done_last + self.offload.as_ref().map_or(0, Offload::len)
     }
 }

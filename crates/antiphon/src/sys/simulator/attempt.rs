@@ -71,5 +71,6 @@ pub(super) fn attempt(shared: &Rc<RefCell<Network>>, parked: &mut Parked) -> Pol
                 *address = None;
                 Output::Count(received.count)
             }),
+        Op::File(_) => unreachable!("files are not in the network"),
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn of_operation(network: &mut Network, key: Key, op: &Op) -> Errno {
     match (op, species) {
         (Op::Accept { .. }, _) => Errno::MFILE,
         (Op::Poll { .. }, _) => Errno::NOMEM,
+        (Op::File(_), _) => Errno::IO,
         (Op::Connect { .. }, Species::Tcp | Species::UnixStream | Species::UnixDatagram) => {
             Errno::CONNREFUSED
         }

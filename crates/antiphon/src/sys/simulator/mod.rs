@@ -39,6 +39,7 @@ use self::clock::Clock;
 use self::entropy::Entropy;
 use self::network::Network;
 use self::parked::{Done, Parked, Queues};
+use super::file::FileOp;
 use super::op::{Completion, Interest, Op, Output, Token};
 use super::open::{Open, Pair};
 use super::slots::Key;
@@ -192,6 +193,19 @@ impl Simulator {
         self.done.push(Done::last(number, token, op, Err(error)));
     }
 
+    /// Does something to a file: the system's own, and at once, so that every run is the same.
+    fn perform(&mut self, token: Token, mut op: FileOp, is_failing: bool) {
+        let result = if is_failing {
+            Err(Errno::IO.into())
+        } else {
+            op.perform()
+        };
+        let number = self.parked.next_number();
+        self.done_last += 1;
+        let (op, result) = (Op::File(op), result.map(Output::Count));
+        self.done.push(Done::last(number, token, op, result));
+    }
+
     /// Sleeps until there may be something to do. Only another thread can bring that, if nothing is due ever.
     fn sleep(&mut self, until: Option<Instant>) {
         match until {
@@ -300,6 +314,9 @@ impl Driver for Simulator {
 
     fn submit(&mut self, token: Token, op: Op) {
         let is_failing = self.count_call();
+        if let Op::File(file) = op {
+            return self.perform(token, file, is_failing);
+        }
         match self.key(op.socket()) {
             Err(error) => self.refuse(token, op, error),
             Ok(key) if is_failing => {

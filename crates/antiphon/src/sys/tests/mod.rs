@@ -6,6 +6,7 @@
 mod accept;
 mod cancel;
 mod datagram;
+mod file;
 mod incoming;
 mod lab;
 mod lifetime;
@@ -16,6 +17,7 @@ mod stream;
 use self::accept::*;
 use self::cancel::*;
 use self::datagram::*;
+use self::file::*;
 use self::incoming::*;
 use self::lab::{run, run_alone};
 use self::lifetime::*;
@@ -69,6 +71,19 @@ on_each_driver! {
         a_datagram_has_a_sender
         datagrams_are_cut_to_the_buffer
         a_unix_datagram_has_a_sender
+        a_file_is_read_where_it_is_said
+        a_read_takes_no_more_than_it_may
+        the_end_of_a_file_is_zero
+        a_file_is_written_where_it_is_said
+        a_file_is_appended_to
+        a_full_disk_is_an_error
+        a_file_is_synced
+        a_directory_is_no_file
+        a_thousand_reads_are_each_answered
+        a_cancelled_read_has_its_memory_back
+        a_cancelled_write_is_whole_or_nothing
+        a_descriptor_lives_as_long_as_its_operation
+        a_driver_is_dropped_with_files_in_flight
         an_address_too_long_is_an_error
         a_cancel_before_the_start_wins
         a_cancel_after_the_start_wins

@@ -6,13 +6,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
 
-use io_uring::types::Fd;
+use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{cqueue, opcode, squeue};
 use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrStorage;
 
 use super::pool::{self, Pool};
 use crate::sys::address;
+use crate::sys::file::FileOp;
 use crate::sys::op::{Address, Interest, Op, Output, Token};
 use crate::sys::socket::Socket;
 
@@ -77,7 +78,9 @@ impl Flight {
     /// What is wrong with the operation's address, if it can't be encoded; [`Unsupported`](io::ErrorKind::Unsupported) if its
     /// socket is a simulated one.
     pub(super) fn message(op: &Op) -> io::Result<Vec<Message>> {
-        op.socket().require_kernel()?;
+        if !matches!(op, Op::File(_)) {
+            op.socket().require_kernel()?;
+        }
         Ok(match op {
             Op::Connect { address, .. } | Op::SendTo { address, .. } => vec![Message::to(address)?],
             Op::RecvFrom { .. } => vec![Message::from_anyone()],
@@ -102,7 +105,10 @@ impl Flight {
     ///
     /// With `has_pool` the kernel may take the memory for a receive from there.
     pub(super) fn entry(&mut self, has_pool: bool) -> squeue::Entry {
-        let fd = Fd(self.op.socket().as_raw_fd());
+        let fd = Fd(match &self.op {
+            Op::File(op) => op.file().as_raw_fd(),
+            op => op.socket().as_raw_fd(),
+        });
         if matches!(self.stage, Stage::QueuedPoll | Stage::Polling) {
             return poll(fd, self.op.interest());
         }
@@ -142,6 +148,7 @@ impl Flight {
                     .build()
             }
             Op::Poll { interest, .. } => poll(fd, *interest),
+            Op::File(op) => file(fd, op),
         }
     }
 
@@ -187,7 +194,14 @@ impl Flight {
                 *address = unsafe { self.message[0].sender() };
                 Answer::Over(Ok(Output::Count(count)))
             }
-            Op::Send { .. } | Op::SendTo { .. } => Answer::Over(Ok(Output::Count(count))),
+            Op::File(FileOp::Read { buffer, .. }) => {
+                // SAFETY: the kernel has written `count` bytes to the spare capacity, which it was told no more than the length of.
+                unsafe { buffer.set_len(buffer.len() + count) };
+                Answer::Over(Ok(Output::Count(count)))
+            }
+            Op::Send { .. } | Op::SendTo { .. } | Op::File(_) => {
+                Answer::Over(Ok(Output::Count(count)))
+            }
             Op::Connect { .. } | Op::Poll { .. } | Op::Incoming { .. } => {
                 Answer::Over(Ok(Output::Count(0)))
             }
@@ -293,6 +307,44 @@ fn poll(fd: Fd, interest: Interest) -> squeue::Entry {
         Interest::Write => libc::POLLOUT,
     };
     opcode::PollAdd::new(fd, u32::from(flags.unsigned_abs())).build()
+}
+
+/// Describes what is done to a file. It points to the operation's buffer, and to none of its bytes that are in use otherwise.
+fn file(fd: Fd, op: &mut FileOp) -> squeue::Entry {
+    match op {
+        FileOp::Read {
+            buffer,
+            max,
+            offset,
+            ..
+        } => {
+            let spare = buffer.spare_capacity_mut();
+            let room = len(spare).min(u32::try_from(*max).unwrap_or(u32::MAX));
+            opcode::Read::new(fd, spare.as_mut_ptr().cast(), room)
+                .offset(*offset)
+                .build()
+        }
+        FileOp::Write {
+            buffer,
+            from,
+            offset,
+            ..
+        } => {
+            let rest = &buffer[*from..];
+            opcode::Write::new(fd, rest.as_ptr(), len(rest))
+                // The largest is the file's own position, which is its end if it is appended to.
+                .offset(offset.unwrap_or(u64::MAX))
+                .build()
+        }
+        FileOp::Sync { is_data_only, .. } => {
+            let flags = if *is_data_only {
+                FsyncFlags::DATASYNC
+            } else {
+                FsyncFlags::empty()
+            };
+            opcode::Fsync::new(fd).flags(flags).build()
+        }
+    }
 }
 
 const fn recv_flags(peek: bool) -> i32 {

@@ -49,15 +49,18 @@ const RUNGS: [Rung; 3] = [
 ];
 
 /// The operations that the driver uses. An accept is a multi-shot one.
-const OPCODES: [(&str, u8); 8] = [
+const OPCODES: [(&str, u8); 11] = [
     ("ACCEPT", opcode::AcceptMulti::CODE),
     ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
     ("CONNECT", opcode::Connect::CODE),
+    ("FSYNC", opcode::Fsync::CODE),
     ("POLL_ADD", opcode::PollAdd::CODE),
+    ("READ", opcode::Read::CODE),
     ("RECV", opcode::Recv::CODE),
     ("RECVMSG", opcode::RecvMsg::CODE),
     ("SEND", opcode::Send::CODE),
     ("SENDMSG", opcode::SendMsg::CODE),
+    ("WRITE", opcode::Write::CODE),
 ];
 
 impl Setup {
