@@ -11,6 +11,7 @@ const DIRECT: &[&str] = &[
     "anstream",
     "anstyle",
     "antiphon",
+    "antiphon-cli",
     "antiphon-coroutine",
     "cargo_metadata",
     "clap",

@@ -31,6 +31,10 @@
 //! mask of the process, which other threads use, is not touched. On Linux the peer is asked for its user as well, so that a socket
 //! whose permissions somebody widened gives nothing away.
 //!
+//! # Without a socket
+//! [`print_on`] prints the tree on standard error whenever the program is sent a signal: `kill -USR1`. It is asked for, because a signal
+//! like SIGUSR1 ends a program that does not listen, and one that does belongs to the program.
+//!
 //! # A path that is taken
 //! If somebody listens there, it is an error. A socket at which nobody listens was left by a program that has crashed: it is
 //! replaced. Anything else than a socket is left alone. Programs that start at one path at the same time take turns, by a lock
@@ -64,9 +68,11 @@ use crate::io::{Read, Write};
 use crate::look::tree;
 use crate::net::{UnixListener, UnixStream};
 use crate::scope::{CancelScope, is_cancelled};
+use crate::signal::{Kind, signal};
 use crate::sync::Semaphore;
 use crate::sys::peer_user;
 use crate::task::{JoinHandle, TaskBuilder};
+use crate::thread::unblock;
 use crate::time;
 
 /// So many clients are answered at one time.
@@ -163,6 +169,47 @@ pub fn open<P: AsRef<Path>>(path: P) -> impl Future<Output = io::Result<Inspecto
             scope,
             task: Some(task),
         })
+    }
+}
+
+/// Prints the [`tree`] of this loop on standard error at each signal of this kind. It only ends with an error.
+///
+/// It is to be run beside what the program does. A thread writes, so a standard error that nobody reads does not hold the loop;
+/// signals that come meanwhile count as one.
+///
+/// # Errors
+/// Those of [`signal`](crate::signal::signal()). A cancel, of which [`is_cancelled`] is true. That standard error can't be written is none.
+///
+/// # Panics
+/// If no loop is running on this thread.
+///
+/// # Cancellation
+/// **Finishes first**: a tree that is being printed is printed. From then on the signal does what it did before; for SIGUSR1,
+/// it ends the program.
+///
+/// # Examples
+/// ```
+/// use antiphon::signal::Kind;
+/// use antiphon::{inspect, run, spawn, yield_now};
+/// # use rustix::process::{Signal, getpid, kill_process};
+///
+/// run(async || {
+///     let printer = spawn(async || inspect::print_on(Kind::USER1).await);
+///     yield_now().await?; // it listens
+/// #   kill_process(getpid(), Signal::USR1)?;
+///     // … kill -USR1
+///     printer.cancel("no more");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn print_on(kind: Kind) -> io::Result<Infallible> {
+    let signals = signal(kind)?;
+    loop {
+        signals.recv().await?;
+        let tree = tree().to_string();
+        // If nobody can read it, nobody has to.
+        let _ = unblock(move || io::Write::write_all(&mut io::stderr(), tree.as_bytes())).await;
     }
 }
 

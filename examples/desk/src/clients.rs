@@ -18,63 +18,132 @@
 //!
 //! A client has a task, a line of at most [`LINE_BYTES_MAX`] bytes, and one answer: while that is not taken, nothing more is
 //! read from it, and nobody else waits. One who has said all may shut down its direction and is answered to the end.
+//!
+//! ```text
+//!   worker 0                      worker 1
+//!   clients ─▶ counter ┐          clients ─┐
+//!                      ├─▶ reception       │ thread::channel
+//!              counter ┘ ◀─────────────────┘
+//! ```
+//! The desk is on the first worker, and clients may be on any. Each worker's clients send what they are asked for to a counter of
+//! theirs, a task beside the desk, and are sent the answer. When the desk closes the counters do, and the clients hear it
+//! by that.
 
-use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use antiphon::io::{Read, Write};
 use antiphon::net::{Keepalive, ReadHalf, TcpListener, TcpStream};
-use antiphon::sync::mpsc::Sender;
-use antiphon::{Cancelled, TaskBuilder};
+use antiphon::sync::SendError;
+use antiphon::thread::{Receiver, Sender, channel};
+use antiphon::{CancelScope, Cancelled, group, shield, time};
 
 use crate::desk::{Desk, Next};
 use crate::front::Front;
 use crate::help::help;
 use crate::input::{self, InputError, LINE_BYTES_MAX, Request};
-use crate::reception::{Reception, Source, tree};
+use crate::reception::{Closed, Reception, Source, tree};
 
-/// Serves those who connect, each in a task of its own, until the desk closes.
-///
-/// `presence` is held by every task, so that its receiver hears when all are gone.
-pub(crate) async fn serve(
-    listener: TcpListener,
+/// What clients have to say at the counter.
+pub(crate) enum Word {
+    Request {
+        request: Option<Request>,
+        address: SocketAddr,
+        /// Has room for the answer.
+        answer: Sender<Vec<String>>,
+    },
+    /// What is wrong with their listener.
+    Trouble(String),
+}
+
+/// So many words of a worker's clients are on their way; then they wait, each at its own.
+pub(crate) const WORDS_MAX: usize = 64;
+
+/// For how long clients may take their last answer when the desk closes.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Answers what a worker's clients ask for, until the desk closes.
+pub(crate) async fn attend_counter(
+    mut words: Receiver<Word>,
     reception: Rc<Reception>,
     front: Rc<Front>,
-    presence: Sender<Infallible>,
 ) {
-    let mut is_exhausted = false;
-    while let Some(accepted) = reception.unless_closing(listener.accept()).await {
-        match accepted {
-            Ok((stream, address)) => {
-                is_exhausted = false;
-                let (reception, presence) = (Rc::clone(&reception), presence.clone());
-                let name = format!("client {address}");
-                // It ends by itself, when the client goes or the desk closes.
-                drop(TaskBuilder::new().name(&name).spawn(async move || {
-                    // A connection that breaks off is the end of that client and of nothing else.
-                    let _ = attend(stream, address, &reception).await;
-                    drop(presence);
-                }));
-            }
-            // The listener waits a moment before it asks again; it is said once.
-            Err(error) => {
-                if !is_exhausted {
-                    front.warn(&format!("can't accept more clients for now: {error}"));
-                }
-                is_exhausted = true;
-            }
+    while let Some(Ok(Some(word))) = reception.unless_closing(words.recv()).await {
+        match word {
+            Word::Request {
+                request,
+                address,
+                answer,
+            } => match carry_out(request, address, &reception).await {
+                // A client that has gone needs none.
+                Ok(lines) => drop(answer.try_send(lines)),
+                Err(_) => return,
+            },
+            Word::Trouble(trouble) => front.warn(&trouble),
         }
     }
+}
+
+/// Serves those who connect, each in a task of its own, until the counter closes; then those who don't take their last answer
+/// are cut off after a moment. Nothing else ends it.
+pub(crate) async fn serve(listener: TcpListener, counter: Sender<Word>) {
+    let scope = CancelScope::new();
+    let served = scope.run(async || {
+        group(async |clients| {
+            let mut is_exhausted = false;
+            while let Some(accepted) = unless_closed(&counter, listener.accept()).await {
+                match accepted {
+                    Ok((stream, address)) => {
+                        is_exhausted = false;
+                        let counter = counter.clone();
+                        let client = clients.child().name(&format!("client {address}"));
+                        drop(client.spawn(async move || {
+                            // A connection that breaks off is the end of that client and of nothing else.
+                            let _ = attend(stream, address, &counter).await;
+                            Ok(())
+                        }));
+                    }
+                    // The listener waits a moment before it asks again; it is said once.
+                    Err(error) => {
+                        if !is_exhausted {
+                            let trouble = format!("can't accept more clients for now: {error}");
+                            let _ = counter.send(Word::Trouble(trouble)).await;
+                        }
+                        is_exhausted = true;
+                    }
+                }
+            }
+            scope.set_deadline(Some(time::now() + GRACE));
+            Ok::<(), Cancelled>(())
+        })
+        .await
+    });
+    // A signal cancels everything, but how clients are parted from is the desk's to say.
+    let _ = shield(async || served.await).await;
+}
+
+/// Waits for `future`, but gives it up when the counter closes.
+async fn unless_closed<F: Future>(counter: &Sender<Word>, future: F) -> Option<F::Output> {
+    let (mut closed, mut future) = (pin!(counter.closed()), pin!(future));
+    poll_fn(|cx| {
+        if closed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// Serves one client until it goes.
 async fn attend(
     mut stream: TcpStream,
     address: SocketAddr,
-    reception: &Rc<Reception>,
+    counter: &Sender<Word>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // One who vanished without a word is noticed after a few minutes.
@@ -84,30 +153,50 @@ async fn attend(
         retries: None,
     }))?;
     let (mut read, mut write) = stream.split();
-    let mut answer = vec![size(reception.look(Desk::waiting_len).await?)];
+    let mut answer = ask(None, address, counter).await?;
     loop {
         let text = answer.join("\n") + "\n";
         write.write_all(text.as_bytes()).await?;
-        let line = match reception.unless_closing(read_line(&mut read)).await {
+        let line = match unless_closed(counter, read_line(&mut read)).await {
             Some(line) => line?,
             None => None,
         };
         let Some(line) = line else { break };
         match line.and_then(|line| input::parse(&line)) {
             Ok(Request::Quit) => break,
-            Ok(request) => answer = carry_out(request, address, reception).await?,
+            Ok(request) => answer = ask(Some(request), address, counter).await?,
             Err(error) => answer = vec![refusal(&error)],
         }
     }
     write.shutdown().await
 }
 
+/// Returns the answer to `request`, or the first one, which comes unasked.
+async fn ask(
+    request: Option<Request>,
+    address: SocketAddr,
+    counter: &Sender<Word>,
+) -> io::Result<Vec<String>> {
+    let (answer, mut answered) = channel(1);
+    let word = Word::Request {
+        request,
+        address,
+        answer,
+    };
+    // If the counter has closed, the answer will not come.
+    if let Err(SendError::Cancelled(_, cancelled)) = counter.send(word).await {
+        return Err(cancelled.into());
+    }
+    let answer = answered.recv().await?;
+    Ok(answer.unwrap_or_else(|| vec![refusal(&Closed)]))
+}
+
 async fn carry_out(
-    request: Request,
+    request: Option<Request>,
     address: SocketAddr,
     reception: &Rc<Reception>,
 ) -> Result<Vec<String>, Cancelled> {
-    let mut answer = match request {
+    let mut answer = match request.unwrap_or(Request::Quit) {
         Request::Event(event) => {
             let turn = match reception.event(event, Source::Client(address)).await {
                 Ok(turn) => turn,
@@ -137,6 +226,7 @@ async fn carry_out(
                 .look(|desk| help(desk, "ends this connection"))
                 .await?
         }
+        // Its size is all there is to say.
         Request::Quit => Vec::new(),
     };
     answer.push(size(reception.look(Desk::waiting_len).await?));

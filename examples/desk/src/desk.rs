@@ -22,7 +22,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use antiphon::sync::EventHub;
-use antiphon::{Cancelled, TaskBuilder, yield_now};
+use antiphon::{Cancelled, TaskBuilder, shield, yield_now};
 use antiphon_coroutine::{CoroutineState, IgnoredClose};
 
 use crate::orders::{Event, Order, Start};
@@ -46,6 +46,8 @@ struct Room {
     /// Where the tasks wait, when the desk closes, until those with lower ids have taken their leave.
     exit: EventHub<usize>,
     is_closing: Cell<bool>,
+    /// Set when a task has heard of a cancel: those that hear of it stand at the exit, and no event resumes them.
+    interrupted: RefCell<Option<Cancelled>>,
     /// The steps of the turn under way; empty between turns.
     steps: RefCell<Vec<Step>>,
     /// Those who took their leave; empty until the desk closes.
@@ -121,13 +123,16 @@ impl Desk {
         }
     }
 
-    /// Lets `event` happen. To be awaited to its end: a turn has no halves.
+    /// Lets `event` happen. A turn has no halves: a cancel waits for its end. To be awaited to its end.
     pub(crate) async fn event(&mut self, event: Event) -> Result<Turn, Cancelled> {
+        if let Some(cancelled) = &*self.room.interrupted.borrow() {
+            return Err(cancelled.clone());
+        }
         self.room.resume_first(event);
         self.start(event);
         // The loop's ready queue is first come first served: this task stands behind those of the turn now, so when it
         // runs again each of them has had its step.
-        yield_now().await?;
+        give_way().await?;
         Ok(Turn {
             event,
             steps: self.room.steps.take(),
@@ -135,14 +140,15 @@ impl Desk {
         })
     }
 
-    /// Closes every waiting task, in the order of their ids, so that each hears it and takes its leave.
+    /// Closes every waiting task, in the order of their ids, so that each hears it and takes its leave. A cancel waits for
+    /// that.
     pub(crate) async fn close(&mut self) -> Result<Vec<Farewell>, Cancelled> {
         let ids = self.room.call_to_exit();
-        yield_now().await?;
+        give_way().await?;
         for id in ids {
             self.room.exit.fire(&id);
         }
-        yield_now().await?;
+        give_way().await?;
         Ok(self.room.farewells.take())
     }
 
@@ -179,9 +185,14 @@ impl Desk {
         drop(TaskBuilder::new().name(&name).spawn(async move || {
             let mut event = event;
             while let Next::Waits(next) = room.step(id, &mut coroutine, event) {
-                room.hub.wait(next).await?;
-                if room.is_closing.get() {
-                    room.exit.wait(id).await?;
+                let resumed = room.hub.wait(next).await;
+                if resumed.is_err() || room.is_closing.get() {
+                    // A signal cancels everything, but who takes their leave when is the desk's to say.
+                    if let Err(cancelled) = resumed {
+                        room.interrupted.replace(Some(cancelled));
+                    }
+                    // In a box, so that a task has no room for it before.
+                    Box::pin(shield(async || room.exit.wait(id).await)).await?;
                     room.farewell(id, &mut coroutine);
                     break;
                 }
@@ -199,6 +210,7 @@ impl Room {
             queues: RefCell::default(),
             exit: EventHub::new(),
             is_closing: Cell::new(false),
+            interrupted: RefCell::default(),
             steps: RefCell::default(),
             farewells: RefCell::default(),
             said: Said::default(),
@@ -266,6 +278,14 @@ impl Room {
         self.farewells
             .borrow_mut()
             .push(Farewell { id, said, parting });
+    }
+}
+
+/// Lets those run who are ready, also if this task is cancelled.
+async fn give_way() -> Result<(), Cancelled> {
+    match yield_now().await {
+        Ok(()) => Ok(()),
+        Err(_) => shield(yield_now).await,
     }
 }
 

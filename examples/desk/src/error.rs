@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use antiphon::Cancelled;
 
@@ -22,6 +23,8 @@ pub(crate) enum DeskError {
     Stopped(Cancelled),
     /// Nobody can listen at the address.
     Listen { address: String, error: io::Error },
+    /// There is no such folder, or it can't be read.
+    Spool { folder: PathBuf, error: io::Error },
 }
 
 impl DeskError {
@@ -39,6 +42,7 @@ impl fmt::Display for DeskError {
             Self::Interrupts(_) => f.write_str("can't listen for Ctrl-C"),
             Self::Loop(_) => f.write_str("can't start the event loop"),
             Self::Stopped(_) => f.write_str("was told to stop"),
+            Self::Spool { folder, .. } => write!(f, "can't watch {}", folder.display()),
             Self::Listen { address, .. } => write!(f, "can't listen at {address}"),
         }
     }
@@ -51,6 +55,7 @@ impl Error for DeskError {
             | Self::Output(error)
             | Self::Interrupts(error)
             | Self::Loop(error)
+            | Self::Spool { error, .. }
             | Self::Listen { error, .. } => Some(error),
             Self::Stopped(cancelled) => Some(cancelled),
         }

@@ -36,7 +36,7 @@ pub(crate) const INPUTS_MAX: usize = 16;
 
 impl Front {
     /// Shows `turn`, and the desk after it.
-    pub(crate) fn show(&self, desk: &Desk, timers: &[Timer], turn: &Turn, source: Source) {
+    pub(crate) fn show(&self, desk: &Desk, timers: &[Timer], turn: &Turn, source: &Source) {
         match self {
             Self::Plain(transcript) => transcript.show(turn, source),
             Self::Terminal(screen) => screen.show(desk, timers, turn, source),
@@ -96,6 +96,14 @@ impl Front {
         }
     }
 
+    /// Says something that nobody has asked for.
+    pub(crate) fn note(&self, text: &str) {
+        match self {
+            Self::Plain(transcript) => transcript.note(text),
+            Self::Terminal(screen) => screen.answer(&[text.to_owned()]),
+        }
+    }
+
     /// Shows who took their leave.
     pub(crate) fn part(&self, farewells: &[Farewell]) {
         match self {
@@ -104,13 +112,14 @@ impl Front {
         }
     }
 
-    /// Blocks until all is shown, and leaves the terminal as it was.
+    /// Waits until all is shown, and leaves the terminal as it was.
     ///
     /// # Errors
     /// If not all could be shown.
-    pub(crate) fn finish(&self) -> Result<(), DeskError> {
+    pub(crate) async fn finish(&self) -> Result<(), DeskError> {
         match self {
-            Self::Plain(transcript) => transcript.finish(),
+            Self::Plain(transcript) => transcript.finish().await,
+            // It is this thread that puts the terminal back, and a terminal takes what it is given.
             Self::Terminal(screen) => screen.finish(),
         }
         .map_err(DeskError::Output)

@@ -259,7 +259,10 @@ mod tests {
                 desk.event(event).await.unwrap();
             }
             let turn = desk.event(*last).await.unwrap();
-            (draw(&desk, &pending.pending(), &turn, columns), turn)
+            let drawn = draw(&desk, &pending.pending(), &turn, columns);
+            // Nobody is left behind.
+            desk.close().await.unwrap();
+            (drawn, turn)
         });
         let plain = anstream::adapter::strip_str(&styled).to_string();
         for line in plain.lines() {
@@ -371,7 +374,9 @@ mod tests {
             let mut desk = Desk::new(orders::started_by);
             desk.event(A).await.unwrap();
             let turn = desk.event(A).await.unwrap();
-            draw(&desk, &[], &turn, 80)
+            let drawn = draw(&desk, &[], &turn, 80);
+            desk.close().await.unwrap();
+            drawn
         });
         assert!(
             picture.contains(&format!(" {MOVED}1{MOVED:#}")),

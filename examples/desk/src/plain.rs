@@ -14,6 +14,7 @@ use std::io::{self, BufRead, BufWriter, Write};
 use std::thread::{self, JoinHandle};
 
 use anstyle::{AnsiColor, Style};
+use antiphon::unblock;
 
 use crate::bridge::Bridge;
 use crate::desk::{Farewell, Next, Parting, Turn};
@@ -65,7 +66,7 @@ impl Transcript {
         }
     }
 
-    pub(crate) fn show(&self, turn: &Turn, source: Source) {
+    pub(crate) fn show(&self, turn: &Turn, source: &Source) {
         // A client is told by itself.
         if turn.steps.is_empty() && !matches!(source, Source::Client(_)) {
             let event = turn.event;
@@ -104,6 +105,10 @@ impl Transcript {
         self.message(ERROR, format_args!("{text}"));
     }
 
+    pub(crate) fn note(&self, text: &str) {
+        self.message(NOTE, format_args!("{text}"));
+    }
+
     /// The farewells begin on a line of their own, below the last prompt.
     pub(crate) fn part(&self, farewells: &[Farewell]) {
         if farewells.is_empty() {
@@ -125,14 +130,16 @@ impl Transcript {
         self.outputs.push(Output::Transcript(text));
     }
 
-    /// Blocks until all is written.
-    pub(crate) fn finish(&self) -> io::Result<()> {
+    /// Waits until all is written. Whoever does not read what is written is waited for on another thread, so that a signal is heard
+    /// meanwhile.
+    pub(crate) async fn finish(&self) -> io::Result<()> {
         self.outputs.close();
         let Some(writer) = self.writer.take() else {
             return Ok(());
         };
-        writer
-            .join()
+        let joined = unblock(move || writer.join()).await;
+        joined
+            .map_err(io::Error::other)?
             .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
     }
 

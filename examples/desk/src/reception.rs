@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!   terminal or pipe ──┐
-//!   socket clients ────┼──▶ reception ──▶ desk
-//!   timers ────────────┘        └──▶ shown at the terminal, or in the transcript
+//!   socket clients ────┤
+//!   files ─────────────┼──▶ reception ──▶ desk
+//!   timers ────────────┘        ├──▶ shown at the terminal, or in the transcript
+//!                               └──▶ a command for each coroutine that has finished
 //! ```
 //! The sources are tasks of the loop. Each awaits the desk's lock, which serves first come first served, lets its event
 //! happen, and holds the lock until the turn is shown; so turns are shown whole, and in their order.
@@ -19,7 +21,8 @@ use std::time::Duration;
 use antiphon::sync::{self, Mutex};
 use antiphon::{Cancelled, TaskBuilder, time};
 
-use crate::desk::{Desk, Farewell, Turn};
+use crate::desk::{Desk, Farewell, Next, Turn};
+use crate::errands::Errands;
 use crate::front::Front;
 use crate::input;
 use crate::orders::Event;
@@ -30,24 +33,27 @@ pub(crate) struct Reception {
     desk: Mutex<Desk>,
     timers: Timers,
     front: Rc<Front>,
+    errands: Option<Rc<Errands>>,
     /// Set once, when the desk closes.
     closing: sync::Event,
 }
 
 /// Who let an event happen.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Source {
     /// The line with this number, of those that were typed or piped.
     Line(u64),
     Client(SocketAddr),
     Timer(u64),
+    /// The file and the line.
+    File(Rc<str>),
 }
 
 /// The desk is closed, and the event did not happen.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
-/// Nothing at the desk is in a scope of its own: only the end of the loop could cancel it.
+/// Nothing at the desk is in a scope of its own: what cancels it is a signal, at which the desk closes, or the end of the loop.
 impl From<Cancelled> for Closed {
     fn from(_: Cancelled) -> Self {
         Self
@@ -55,11 +61,13 @@ impl From<Cancelled> for Closed {
 }
 
 impl Reception {
-    pub(crate) fn new(desk: Desk, front: Rc<Front>) -> Rc<Self> {
+    /// What `errands` are there for is done for each coroutine that finishes.
+    pub(crate) fn new(desk: Desk, front: Rc<Front>, errands: Option<Rc<Errands>>) -> Rc<Self> {
         Rc::new(Self {
             desk: Mutex::new(desk),
             timers: Timers::new(),
             front,
+            errands,
             closing: sync::Event::new(),
         })
     }
@@ -72,10 +80,24 @@ impl Reception {
         }
         let turn = desk.event(event).await?;
         self.front
-            .show(&desk, &self.timers.pending(), &turn, source);
+            .show(&desk, &self.timers.pending(), &turn, &source);
+        self.finish(&turn).await;
         // Whoever reads the transcript sets the pace, for everybody; not any more when the desk closes.
         self.unless_closing(self.front.room()).await;
         Ok(turn)
+    }
+
+    /// Does what is to be done for the coroutines that have finished in `turn`. Who runs commands sets the pace as well.
+    async fn finish(&self, turn: &Turn) {
+        let Some(errands) = &self.errands else {
+            return;
+        };
+        for step in turn.steps.iter().filter(|step| step.next == Next::Done) {
+            match self.unless_closing(errands.place()).await.flatten() {
+                Some(place) => errands.start(step.id, place),
+                None => errands.miss(step.id),
+            }
+        }
     }
 
     /// Lets `event` happen after `delay`.
@@ -113,9 +135,13 @@ impl Reception {
         pending.iter().map(ToString::to_string).collect()
     }
 
-    /// Waits until no timer is pending, and the events of all have happened.
-    pub(crate) async fn timers_idle(&self) -> Result<(), Cancelled> {
-        self.timers.idle().await
+    /// Waits until no timer is pending, the events of all have happened, and what they began has ended.
+    pub(crate) async fn idle(&self) -> Result<(), Cancelled> {
+        self.timers.idle().await?;
+        match &self.errands {
+            Some(errands) => errands.idle().await,
+            None => Ok(()),
+        }
     }
 
     /// Lets no more events happen. Whoever waits [unless closing](Self::unless_closing) stops.
@@ -164,6 +190,7 @@ impl fmt::Display for Source {
             Self::Line(number) => write!(f, "line {number}"),
             Self::Client(address) => write!(f, "{address}"),
             Self::Timer(number) => write!(f, "timer {number}"),
+            Self::File(place) => f.write_str(place),
         }
     }
 }

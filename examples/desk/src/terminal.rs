@@ -51,7 +51,7 @@ impl Screen {
         Ok(screen)
     }
 
-    pub(crate) fn show(&self, desk: &Desk, timers: &[Timer], turn: &Turn, source: Source) {
+    pub(crate) fn show(&self, desk: &Desk, timers: &[Timer], turn: &Turn, source: &Source) {
         let mut text = String::new();
         if !matches!(source, Source::Line(_)) {
             let event = turn.event;

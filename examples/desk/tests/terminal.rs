@@ -476,6 +476,24 @@ fn a_signal_from_elsewhere_is_heard_while_a_line_is_edited() {
     }
 }
 
+/// What is blocked here for the editor's sake is inherited: SIGTERM must not be.
+#[test]
+fn a_command_that_hangs_is_ended_with_the_terminal() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut terminal = Terminal::open(&["--exec", "sleep 3600 0"], &[]);
+        for event in ["A", "B", "C", "A"] {
+            terminal.enter(event);
+        }
+        terminal.press("x");
+        terminal.wait_for_line("> x");
+        terminal.signal(signal);
+        terminal.wait_for_end();
+        let text = terminal.text();
+        let end = "\n1 Closed while blocking on B\nexec 0: ended, because the desk closes";
+        assert!(text.trim_end().ends_with(end), "{text}");
+    }
+}
+
 #[test]
 fn the_terminal_is_left_as_it_was() {
     let (fresh, _pts) = pty_process::blocking::open().unwrap();
