@@ -8,6 +8,8 @@ pub(crate) struct Cell {
     pub(crate) bytes: usize,
     /// Clients at the same time, each with one message under way.
     pub(crate) connections: usize,
+    /// Threads of a server.
+    pub(crate) workers: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(crate) enum Kind {
 const KIB: usize = 1024;
 
 impl Cell {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::echo(64, 1),
         Self::echo(64, 50),
         Self::echo(64, 500),
@@ -37,6 +39,8 @@ impl Cell {
         Self::new(Kind::Accept, 64, 1),
         Self::new(Kind::Accept, 64, 32),
         Self::new(Kind::Idle, 64, 5000),
+        Self::echo(64, 50).on(2),
+        Self::echo(64, 500).on(2),
     ];
 
     const fn echo(bytes: usize, connections: usize) -> Self {
@@ -48,13 +52,20 @@ impl Cell {
             kind,
             bytes,
             connections,
+            workers: 1,
         }
+    }
+
+    const fn on(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
     }
 
     /// Returns the cell's name on the command line.
     pub(crate) fn key(self) -> String {
         let connections = self.connections;
         match self.kind {
+            Kind::Echo if self.workers > 1 => format!("workers-{connections}"),
             Kind::Echo if self.bytes < KIB => format!("echo-{}-{connections}", self.bytes),
             Kind::Echo => format!("echo-{}k-{connections}", self.bytes / KIB),
             Kind::Accept => format!("accept-{connections}"),
@@ -80,6 +91,7 @@ impl Cell {
     /// Returns what the project promises of this cell. Nothing of memory.
     pub(crate) fn bars(self) -> &'static [Bar] {
         match self.kind {
+            Kind::Echo if self.workers > 1 => WORKERS,
             Kind::Echo if self.bytes > 4 * KIB => LARGE_ECHO,
             Kind::Echo => ECHO,
             Kind::Accept => ACCEPT,
@@ -100,6 +112,11 @@ const LARGE_ECHO: &[Bar] = &[
     Bar::new(Ours::Uring, What::Cpu, Beside::BestPeer, 1.0),
     Bar::new(Ours::Uring, What::Time, Beside::BestPeer, 1.0),
     Bar::new(Ours::Readiness, What::Cpu, Beside::Tokio, 1.0),
+];
+
+const WORKERS: &[Bar] = &[
+    Bar::new(Ours::Uring, What::Cpu, Beside::Tokio, 0.9),
+    Bar::new(Ours::Readiness, What::Cpu, Beside::Tokio, 0.9),
 ];
 
 const ACCEPT: &[Bar] = &[

@@ -15,17 +15,27 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts this program again, as `server`, on the core `core`.
+    /// Starts this program again, as `server`, on `cores`.
     ///
     /// # Errors
     /// What the server says if it can't start.
-    pub(crate) fn start(server: Server, buffer_bytes: usize, core: usize) -> Result<Self, String> {
+    pub(crate) fn start(
+        server: Server,
+        buffer_bytes: usize,
+        cores: &[usize],
+    ) -> Result<Self, String> {
         let failed = |error: io::Error| error.to_string();
         let program = std::env::current_exe().map_err(failed)?;
         let mut process = Command::new(program)
             .args(["--serve", server.name])
             .arg(buffer_bytes.to_string())
-            .arg(core.to_string())
+            .arg(
+                cores
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
             .env("ANTIPHON_DRIVER", server.driver())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

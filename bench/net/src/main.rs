@@ -48,7 +48,7 @@ enum Action {
     Serve {
         server: Server,
         buffer_bytes: usize,
-        core: usize,
+        cores: Vec<usize>,
     },
     List,
     Help,
@@ -95,7 +95,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
                 options.action = Action::Serve {
                     server: server(&value()?)?,
                     buffer_bytes: number(&value()?)?,
-                    core: number(&value()?)?,
+                    cores: value()?.split(',').map(number).collect::<Result<_, _>>()?,
                 }
             }
             "--list" => options.action = Action::List,
@@ -117,8 +117,8 @@ fn act(options: &Options) -> ExitCode {
         Action::Serve {
             server,
             buffer_bytes,
-            core,
-        } => serve(*server, *buffer_bytes, *core).map(|never| match never {}),
+            cores,
+        } => serve(*server, *buffer_bytes, cores).map(|never| match never {}),
         Action::List => {
             for cell in Cell::ALL {
                 println!("{}", cell.key());
@@ -149,7 +149,7 @@ fn compare(options: &Options, check: bool) -> Result<bool, String> {
         .collect();
     println!("{}; {} rounds", report::machine(), options.rounds);
     let cores = Cores::choose().map_err(|error| error.to_string())?;
-    prepare(cores.load)?;
+    prepare(&[cores.load])?;
     let plan = Plan {
         rounds: options.rounds,
         window: options.window,
@@ -161,13 +161,13 @@ fn compare(options: &Options, check: bool) -> Result<bool, String> {
     Ok(!check || report::all_hold(&rows))
 }
 
-fn serve(server: Server, buffer_bytes: usize, core: usize) -> Result<Infallible, String> {
+fn serve(server: Server, buffer_bytes: usize, cores: &[usize]) -> Result<Infallible, String> {
     system::end_with_parent().map_err(|error| error.to_string())?;
-    prepare(core)?;
+    prepare(cores)?;
     server.serve(buffer_bytes)
 }
 
-fn prepare(core: usize) -> Result<(), String> {
-    system::pin(core).map_err(|error| error.to_string())?;
+fn prepare(cores: &[usize]) -> Result<(), String> {
+    system::pin(cores).map_err(|error| error.to_string())?;
     system::raise_limits().map_err(|error| error.to_string())
 }

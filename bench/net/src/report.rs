@@ -44,7 +44,12 @@ pub(crate) fn all_hold(rows: &[Row]) -> bool {
 fn write(out: &mut String, rows: &[Row]) -> fmt::Result {
     let (silent, busy): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.cell.kind == Kind::Idle);
-    if !busy.is_empty() {
+    for workers in [1, 2] {
+        let busy = busy.iter().filter(|row| row.cell.workers == workers);
+        let busy: Vec<&Row> = busy.copied().collect();
+        if busy.is_empty() {
+            continue;
+        }
         let title = "Microseconds of the server's processor time for each operation; medians over the rounds.";
         table(out, title, &busy, |measured| {
             let cpu = measured.median(|sample| sample.cpu);
@@ -167,7 +172,7 @@ impl Verdict {
     fn new(row: &Row, bar: Bar) -> Option<Self> {
         let named = |name: &str| {
             let mut servers = row.servers.iter();
-            servers.find(|measured| measured.server.name == name)
+            servers.find(|measured| measured.server.is_named(name))
         };
         let best = |role: Role| {
             let is_meant =

@@ -64,11 +64,14 @@ pub(crate) fn measure(cells: &[Cell], servers: &[Server], plan: Plan) -> Vec<Row
     };
     let row = |cell: &Cell| Row {
         cell: *cell,
-        servers: servers.iter().map(empty).collect(),
+        servers: servers
+            .iter()
+            .filter(|server| server.workers == cell.workers)
+            .map(empty)
+            .collect(),
     };
     let mut rows: Vec<Row> = cells.iter().map(row).collect();
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    let mut turns: Vec<usize> = (0..servers.len()).collect();
     for round in 0..plan.rounds {
         eprintln!("round {} of {}", round + 1, plan.rounds);
         shuffle.shuffle(&mut order);
@@ -78,6 +81,7 @@ pub(crate) fn measure(cells: &[Cell], servers: &[Server], plan: Plan) -> Vec<Row
             if cell.kind == Kind::Idle && round > 0 {
                 continue;
             }
+            let mut turns: Vec<usize> = (0..servers.len()).collect();
             shuffle.shuffle(&mut turns);
             for &turn in &turns {
                 let measured = &mut servers[turn];

@@ -43,7 +43,7 @@ pub(crate) fn measure(
     window: Duration,
     cores: Cores,
 ) -> Result<Sample, String> {
-    let serving = Serving::start(server, cell.buffer_bytes(), cores.server)?;
+    let serving = Serving::start(server, cell.buffer_bytes(), &cores.of_server(cell.workers))?;
     let sample = match cell.kind {
         Kind::Echo => busy(&serving, cell, After::Again, window),
         Kind::Accept => busy(&serving, cell, After::Reconnect, window),

@@ -31,10 +31,23 @@ impl Cores {
     }
 }
 
-/// Keeps this thread, and those that it starts, on one core.
-pub(crate) fn pin(core: usize) -> io::Result<()> {
+impl Cores {
+    /// Returns the cores of a server with so many threads: if there are several, they share the load's as well.
+    pub(crate) fn of_server(self, workers: usize) -> Vec<usize> {
+        if workers == 1 {
+            vec![self.server]
+        } else {
+            vec![self.load, self.server]
+        }
+    }
+}
+
+/// Keeps this thread, and those that it starts, on these cores.
+pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    for core in cores {
+        set.set(*core);
+    }
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 

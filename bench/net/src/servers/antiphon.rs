@@ -5,6 +5,7 @@ use std::io;
 
 use antiphon::io::{Read, Write};
 use antiphon::net::{TcpListener, TcpStream};
+use antiphon::{Runtime, spawn_on, thread};
 
 use super::{ANY_PORT, announce, told};
 
@@ -31,6 +32,29 @@ pub(super) fn readiness_fill(buffer_bytes: usize) -> Result<Infallible, String> 
     fill(buffer_bytes)
 }
 
+/// Two workers, each with a listener of its own, between which the system shares the connections out.
+pub(super) fn workers(buffer_bytes: usize) -> Result<Infallible, String> {
+    let mut runtime = Runtime::builder().workers(2).build().map_err(told)?;
+    let serving = runtime.run(async || {
+        let echo = async move |stream| echo(stream, buffer_bytes).await;
+        let listener = TcpListener::bind_shared(ANY_PORT).await?;
+        let address = listener.local_addr()?;
+        let (ready, mut is_ready) = thread::channel(1);
+        let other = spawn_on(1, async move || {
+            let listener = TcpListener::bind_shared(address).await?;
+            ready.send(()).await.map_err(io::Error::other)?;
+            accept_at(listener, echo).await
+        });
+        if is_ready.recv().await?.is_none() {
+            return other.await?;
+        }
+        drop(other.detach());
+        announce(address)?;
+        accept_at(listener, echo).await
+    });
+    serving.map_err(told)
+}
+
 fn serve<F>(echo: F) -> Result<Infallible, String>
 where
     F: AsyncFn(TcpStream) -> io::Result<()> + Copy + 'static,
@@ -44,6 +68,13 @@ where
 {
     let listener = TcpListener::bind(ANY_PORT).await?;
     announce(listener.local_addr()?)?;
+    accept_at(listener, echo).await
+}
+
+async fn accept_at<F>(listener: TcpListener, echo: F) -> io::Result<Infallible>
+where
+    F: AsyncFn(TcpStream) -> io::Result<()> + Copy + 'static,
+{
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

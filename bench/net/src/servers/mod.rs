@@ -21,6 +21,8 @@ mod tokio;
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
+    /// Threads that serve.
+    pub(crate) workers: usize,
     serve: fn(buffer_bytes: usize) -> Result<Infallible, String>,
 }
 
@@ -38,7 +40,7 @@ pub(crate) enum Role {
 }
 
 /// All of them, ours first.
-pub(crate) const SERVERS: [Server; 14] = [
+pub(crate) const SERVERS: [Server; 17] = [
     Server::new(OURS, Role::Ours, antiphon::uring),
     Server::new(READINESS, Role::Ours, antiphon::readiness),
     Server::new(TOKIO, Role::Peer, tokio::serve),
@@ -57,6 +59,9 @@ pub(crate) const SERVERS: [Server; 14] = [
         Role::Extra,
         antiphon::readiness_fill,
     ),
+    Server::new("antiphon-2", Role::Ours, antiphon::workers).on(2),
+    Server::new("antiphon-readiness-2", Role::Ours, antiphon::workers).on(2),
+    Server::new("tokio-2", Role::Peer, tokio::workers).on(2),
 ];
 
 /// Ours on `io_uring`.
@@ -71,7 +76,22 @@ impl Server {
         role: Role,
         serve: fn(usize) -> Result<Infallible, String>,
     ) -> Self {
-        Self { name, role, serve }
+        Self {
+            name,
+            role,
+            workers: 1,
+            serve,
+        }
+    }
+
+    const fn on(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Returns `true` for the server of this name, with however many threads.
+    pub(crate) fn is_named(self, name: &str) -> bool {
+        self.name == name || self.workers > 1 && self.name == format!("{name}-{}", self.workers)
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
