@@ -129,8 +129,9 @@ fn why_there_is_no_answer_is_said() {
     // Whether its answer arrives or its end comes first, it is none that is understood.
     refused(&output, 1);
 
-    let output = cli(&["tree", socket]);
-    assert!(refused(&output, 1).contains("nobody listens there"));
+    // A child that another test has just forked may hold the listener for a moment, until it is another program.
+    let is_said = |_| refused(&cli(&["tree", socket]), 1).contains("nobody listens there");
+    assert!((0..50).any(is_said));
     fs::remove_file(path).unwrap();
 }
 

@@ -110,8 +110,8 @@ fn a_transcript_that_nobody_reads_does_not_keep_the_desk() {
                 while stdin.write_all("A\n".repeat(1000).as_bytes()).is_ok() {}
             },
         );
-    // The pipe is nearly full, and has no room for the farewells.
-    while desk.unread() < 60_000 {
+    // The pipe is half full at least. How full it gets before the desk is stuck depends on how its writes share pages out.
+    while desk.unread() < 32_000 {
         std::thread::yield_now();
     }
     // The system would count two of a kind as one, and hands out two kinds in an order of its own.
