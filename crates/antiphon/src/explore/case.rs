@@ -10,8 +10,8 @@ pub enum Fault {
     /// It is cancelled: the scopes that are [exposed](super::exposed), or else the whole program as by a signal. At each wait
     /// that begins, and whenever a task has gone to sleep.
     Cancel,
-    /// A call to the system fails: a connection is refused or reset, a descriptor can't be had. At each call of the
-    /// in-memory network.
+    /// A call to the system fails: a connection is refused or reset, a descriptor can't be had, a disk has an error. At each call
+    /// of the in-memory network, and each read, write and sync of a file.
     Error,
     /// The code that begins a wait panics. At each wait that begins.
     ///
