@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -19,11 +19,14 @@ static HOLDS: [Hold; 65] = [const { Hold::new() }; 65];
 /// Who wants our handler for a signal, and what was there before.
 struct Hold {
     state: Mutex<State>,
-    /// The handler that was there before: a function, or one of the two numbers that are none.
+    /// The handler that was there before: a function, or one of the two numbers that are none; and [`WANTS_INFO`]. One word, so
+    /// that the handler, which may be on its way when it changes, never sees half of it.
     before: AtomicUsize,
-    /// Whether that function wants to be told more than the number.
-    wants_info: AtomicBool,
 }
+
+/// The function wants to be told more than the signal's number. No function of a process lies in the upper half of the
+/// addresses, which is the kernel's.
+const WANTS_INFO: usize = 1 << (usize::BITS - 1);
 
 struct State {
     holders: usize,
@@ -43,7 +46,6 @@ impl Hold {
                 is_placed: false,
             }),
             before: AtomicUsize::new(libc::SIG_DFL),
-            wants_info: AtomicBool::new(false),
         }
     }
 }
@@ -76,9 +78,13 @@ fn hold_if(kind: Kind, want: impl Fn(&libc::sigaction) -> bool) -> io::Result<bo
     let is_called = state.is_placed && is_function(&now);
     if !is_ours(&now) && !is_called {
         // The handler may be called at once.
-        let wants_info = now.sa_flags & libc::SA_SIGINFO != 0;
-        hold.wants_info.store(wants_info, Ordering::SeqCst);
-        hold.before.store(now.sa_sigaction, Ordering::SeqCst);
+        let wants_info = if is_function(&now) && now.sa_flags & libc::SA_SIGINFO != 0 {
+            WANTS_INFO
+        } else {
+            0
+        };
+        hold.before
+            .store(now.sa_sigaction | wants_info, Ordering::SeqCst);
         state.before = Some(now);
         set_disposition(kind.as_raw(), &ours())?;
     }
@@ -133,8 +139,8 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     let errno = errno();
     let before = hold.before.load(Ordering::SeqCst);
     if ![libc::SIG_DFL, libc::SIG_IGN].contains(&before) {
-        let wants_info = hold.wants_info.load(Ordering::SeqCst);
-        call(before, wants_info, signal, info, context);
+        let wants_info = before & WANTS_INFO != 0;
+        call(before & !WANTS_INFO, wants_info, signal, info, context);
     }
     let now = disposition(signal).unwrap_or_else(|_| empty());
     let is_due = match hear(signal, is_ours(&now)) {
@@ -283,6 +289,27 @@ mod tests {
         release(kind);
         let after = disposition(kind.as_raw()).unwrap();
         assert_eq!(after.sa_sigaction, plain(count).sa_sigaction);
+    }
+
+    #[test]
+    fn a_handler_that_wants_to_know_more_is_told() {
+        extern "C" fn note(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+            // SAFETY: the system gives both to a handler that asks for them.
+            let told = unsafe { (*info).si_signo };
+            if told == signal && !context.is_null() {
+                TOLD.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        let kind = spare(10);
+        let mut action = empty();
+        action.sa_sigaction = (note as *const ()).expose_provenance();
+        action.sa_flags = libc::SA_SIGINFO;
+        set_disposition(kind.as_raw(), &action).unwrap();
+        hold(kind).unwrap();
+        raise(kind);
+        release(kind);
+        assert_eq!(TOLD.load(Ordering::SeqCst), 1);
     }
 
     #[test]
