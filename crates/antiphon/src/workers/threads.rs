@@ -79,6 +79,13 @@ impl Threads {
     /// # Panics
     /// If one did not come back from the last run.
     pub(crate) fn begin(&mut self) -> Shift<'_> {
+        // Asked of all first: none begins a run that another one can't take part in.
+        for (index, member) in (1..).zip(&self.members) {
+            assert!(
+                member.thread.is_some(),
+                "worker {index} did not come back from the last run"
+            );
+        }
         let crew = Arc::<Crew>::default();
         let mut ends = Vec::new();
         for (index, member) in (1..).zip(&self.members) {
@@ -86,8 +93,8 @@ impl Threads {
             let place = Place::new(Arc::clone(&crew), index);
             let order = Order { place, end: ended };
             assert!(
-                member.thread.is_some() && member.orders.send(order).is_ok(),
-                "worker {index} did not come back from the last run"
+                member.orders.send(order).is_ok(),
+                "the thread of worker {index} has ended"
             );
             ends.push(end);
         }
