@@ -35,6 +35,8 @@ mod join;
 mod nursery;
 mod race;
 mod ready;
+#[cfg(doctest)]
+mod refusals;
 mod start;
 
 pub use self::all::{RaceAll, join_all, race_all, try_join_all};
