@@ -42,6 +42,7 @@
 //! - [`thread`]: closures that block ([`unblock`]), channels between threads, and the way into a loop from elsewhere ([`Handle`]).
 //! - [`instrument`]: code that is told what becomes of each task; the watchdog. [`inspect`]: the task tree, from outside.
 //! - [`workers`](mod@workers): several loops of one run, each on its thread; [`spawn_on`] starts a task on another one.
+//! - [`explore`]: a program, run once for each moment at which it can be interrupted, and what it leaves behind.
 //! - [`TaskLocal`]: variables that a task inherits from the one that spawned it.
 //!
 //! # How it works
